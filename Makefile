@@ -1,0 +1,40 @@
+# Everything bootstraps itself: uv (into .tools/ when it is not on the path), a virtual environment, the locked packages.
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+RUN := .venv/bin
+export UV_COMPILE_BYTECODE = 1
+export PYTHONPATH = src
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test check bench install smoke clean
+
+demo: install
+	$(RUN)/secondread demo --out demo
+
+test: install
+	$(RUN)/python -m pytest -q
+
+check: install
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+smoke: install
+	$(RUN)/secondread check studies/*.yaml
+	set -e; for study in studies/*.yaml; do $(RUN)/secondread run $$study --smoke --out runs/smoke/$$(basename $$study .yaml); done
+
+bench: install
+	$(RUN)/python -m bench
+
+install: .venv/installed
+
+.venv/installed: requirements.lock pyproject.toml
+	@command -v $(UV) >/dev/null 2>&1 || ($(PYTHON) -m venv .tools && .tools/bin/pip install -q uv)
+	@test -x .venv/bin/python || $(UV) venv -q --python $(PYTHON) .venv
+	$(UV) pip sync -q --python .venv/bin/python requirements.lock
+	$(UV) pip install -q --python .venv/bin/python --no-deps -e .
+	@touch $@
+
+clean:
+	rm -rf .venv .tools runs demo

@@ -1,0 +1,255 @@
+"""P1-P7: what the web adds to the model, what it carries, how it behaves when far too much comes."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.serving_site import Client, Pictures, Site
+from secondread.models.bundle import Bundle
+
+Figures = list[dict[str, Any]]
+_BUNDLE: Bundle | None = None
+
+
+def figure(name: str, what: str, value: Any, goal: str, holds: bool | None) -> dict[str, Any]:
+    return {"figure": name, "what": what, "value": value, "goal": goal, "holds": holds}
+
+
+def quantile(seconds: list[float], share: float) -> float:
+    return float(np.quantile(seconds, share)) if seconds else float("nan")
+
+
+def latency(site: Site, token: str, rounds: int) -> Figures:
+    """P1, P2: one client; a bare run of the same bundle in turns with each request, so that both meet the same load."""
+    bundle = Bundle.open(site.bundle, threads=1)
+    pictures, client = Pictures(seed=1), Client(site.port, token)
+    raw, whole, maps = [], [], []
+    for at in range(rounds + 3):
+        content = pictures.next()
+        pixels = bundle.prepare(bundle.decode(content))[None]
+        started = time.perf_counter()
+        bundle.run(pixels)
+        bare = time.perf_counter() - started
+        answer = client.send(content)
+        assert answer.status == 200, answer.body
+        read = answer.json()["reads"][0]
+        heat = client.ask("GET", f"/api/reads/{read['id']}/heatmap").seconds if read["heatmap"] else 0.0
+        if at >= 3:
+            raw.append(bare)
+            whole.append(answer.seconds)
+            maps.append(heat)
+    t_raw, p50, p95 = quantile(raw, 0.5), quantile(whole, 0.5), quantile(whole, 0.95)
+    told = {"T_raw_ms": 1e3 * t_raw, "p50_ms": 1e3 * p50, "p95_ms": 1e3 * p95, "n": rounds}
+    told = {name: round(value, 1) for name, value in told.items()}
+    return [
+        figure("P1", "1024x1024 PNG, one client", told, "p50 <= 1.15 T + 40 ms, p95 <= 1.3 T + 80 ms",
+               p50 <= 1.15 * t_raw + 0.04 and p95 <= 1.3 * t_raw + 0.08),
+        figure("P2", "heatmap besides", {"p50_ms": round(1e3 * quantile(maps, 0.5), 1)}, "<= 30 ms",
+               quantile(maps, 0.5) <= 0.03),
+    ]  # fmt: skip
+
+
+def throughput(site: Site, token: str, images: int, turns: int = 3) -> tuple[Figures, float]:
+    """P3, P4: all cores busy, a bare loop over the same files and the site in turns; gives the site's rate too."""
+    pictures, bare, served = Pictures(seed=2), [], []
+    cores = site.workers
+    with ProcessPoolExecutor(cores, initializer=_open, initargs=(site.bundle,)) as pool:
+        list(pool.map(_read, pictures.many(2 * cores)))
+        for _ in range(turns):
+            contents = pictures.many(images)
+            started = time.perf_counter()
+            list(pool.map(_read, contents))
+            bare.append(images / (time.perf_counter() - started))
+            started = time.perf_counter()
+            statuses = _all_sent(site, token, contents, clients=2 * cores + 2)
+            served.append(statuses.count(200) / (time.perf_counter() - started))
+    ratio = float(np.median(np.asarray(served) / np.asarray(bare)))
+    rate = float(np.median(served))
+    told = {"served_per_s": round(rate, 1), "bare_per_s": round(float(np.median(bare)), 1), "ratio": round(ratio, 3)}
+    return [
+        figure("P3", "saturated, all cores", told, ">= 0.85 of a bare loop", ratio >= 0.85),
+        figure("P4", "per core", {"per_s": round(rate / cores, 1)}, ">= 6 per s fp32 ResNet-50", rate / cores >= 6),
+    ], rate
+
+
+def half_load(site: Site, token: str, rate: float, t_raw: float, seconds: float) -> Figures:
+    """P5: requests arriving at half of what the site carries, by chance."""
+    seen = _arrivals(site, token, rate / 2, seconds, poisson=True)
+    p95 = quantile([one for status, one in seen if status in (200, 202)], 0.95)
+    bad = [status for status, _ in seen if status not in (200, 202)]
+    return [
+        figure("P5", "half load", {"p95_ms": round(1e3 * p95, 1), "n": len(seen), "not_200": len(bad)},
+               "p95 <= 2.5 T + 100 ms", p95 <= 2.5 * t_raw + 0.1)
+    ]  # fmt: skip
+
+
+def overload(site: Site, token: str, rate: float, seconds: float) -> Figures:
+    """P6: four times what the site carries; what it answers, how fast it says no, whether it stays alive and comes back."""  # noqa: E501
+    _arrivals(site, token, rate, min(10.0, seconds / 4), poisson=False)  # warm in every process
+    before, alive, done = site.resident(), [], threading.Event()
+    peak = [before]
+
+    def watch() -> None:
+        client = Client(site.port)
+        while not done.wait(0.1):
+            try:
+                answer = client.ask("GET", "/health/live")
+                alive.append(answer.seconds if answer.status == 200 else 60.0)
+            except OSError:
+                alive.append(60.0)
+            peak.append(site.resident())
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    seen = _arrivals(site, token, 4 * rate, seconds, poisson=False)
+    ended = time.perf_counter()
+    done.set()
+    watching.join()
+    pictures, client, recovered = Pictures(seed=9), Client(site.port, token), float("nan")
+    while time.perf_counter() - ended < 60:
+        if client.send(pictures.next()).status == 200:
+            recovered = time.perf_counter() - ended
+            break
+        time.sleep(0.1)
+    statuses = [status for status, _ in seen]
+    refused = [one for status, one in seen if status == 503]
+    odd = sorted({status for status in statuses if status not in (200, 202, 503)})
+    grown = max(peak) / before - 1
+    told = {
+        "requests": len(seen), "200": statuses.count(200), "202": statuses.count(202), "503": len(refused), "other": odd,  # noqa: E501
+        "503_p95_ms": round(1e3 * quantile(refused, 0.95), 1), "live_p99_ms": round(1e3 * quantile(alive, 0.99), 1),
+        "rss_growth": round(grown, 3), "recovers_s": round(recovered, 2),
+    }  # fmt: skip
+    holds = not odd and quantile(alive, 0.99) <= 0.1 and grown <= 0.1 and recovered <= 5
+    holds = holds and (not refused or quantile(refused, 0.95) <= 0.2)
+    goal = "only 503 in <= 200 ms, live p99 <= 100 ms, memory +-10 %, recovers <= 5 s"
+    return [figure("P6", f"4x overload for {seconds:.0f} s", told, goal, holds)]
+
+
+HISTORY = """
+import time, json, uuid, datetime
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from secondread.serve.accounts.models import User
+from secondread.serve.bundles.models import RegisteredBundle
+from secondread.serve.reads.models import Read, StoredImage
+from django.conf import settings
+settings.ALLOWED_HOSTS.append("testserver")
+user = User.objects.get_or_create(username="historian")[0]
+bundle = RegisteredBundle.objects.first()
+count, now = COUNT, datetime.datetime.now(datetime.timezone.utc)
+for start in range(0, count, 5000):
+    images = [StoredImage(owner=user, content_id=f"{uuid.uuid4().hex}{at:032d}", facts={"format": "PNG"})
+              for at in range(start, min(start + 5000, count))]
+    StoredImage.objects.bulk_create(images)
+    Read.objects.bulk_create([
+        Read(owner=user, image=image, bundle=bundle, state="read", decision=bundle.card["classes"][at % 2],
+             result={"probabilities": {}}, created=now - datetime.timedelta(seconds=start + at))
+        for at, image in enumerate(images)])
+if connection.vendor == "sqlite":
+    connection.cursor().execute("ANALYZE")
+client = Client()
+client.force_login(user)
+deep = Read.objects.filter(owner=user).order_by("-created", "-id")[count // 2]
+pages = ["/reads/", f"/reads/?after={deep.created.isoformat().replace('+', '%2B')}~{deep.id}", "/reads/?state=read",
+         f"/reads/?q={bundle.card['classes'][1][:5]}", "/reads/?state=failed"]
+seconds, queries = [], 0
+for at in range(60):
+    with CaptureQueriesContext(connection) as asked:
+        started = time.perf_counter()
+        assert client.get(pages[at % len(pages)]).status_code == 200
+        if at >= len(pages):
+            seconds.append(time.perf_counter() - started)
+    queries = max(queries, len(asked))
+seconds.sort()
+print(json.dumps({"p95_ms": round(1e3 * seconds[int(.95 * len(seconds))], 1), "queries": queries, "reads": count,
+                  "database": connection.vendor}))
+"""
+
+
+def history(site: Site, count: int) -> Figures:
+    """P7: the history page of somebody with so many reads: first, deep, filtered and searched pages in turns."""
+    import json
+
+    told = json.loads(site.inside(HISTORY.replace("COUNT", str(count))))
+    return [figure("P7", "history page", told, "p95 <= 150 ms, <= 8 queries",
+                   told["p95_ms"] <= 150 and told["queries"] <= 8)]  # fmt: skip
+
+
+def _open(path: Path) -> None:
+    global _BUNDLE
+    _BUNDLE = Bundle.open(path, threads=1)
+
+
+def _read(content: bytes) -> str:
+    assert _BUNDLE is not None
+    return _BUNDLE.read(content, heatmaps=True).status
+
+
+def _all_sent(site: Site, token: str, contents: list[bytes], clients: int) -> list[int]:
+    """Send every file, `clients` at a time, waiting where told to."""
+    todo: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    for content in contents:
+        todo.put(content)
+    statuses: list[int] = []
+
+    def work() -> None:
+        client = Client(site.port, token)
+        while True:
+            try:
+                content = todo.get_nowait()
+            except queue.Empty:
+                return
+            while (status := client.send(content).status) == 503:
+                time.sleep(0.02)
+            statuses.append(status)
+
+    threads = [threading.Thread(target=work) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return statuses
+
+
+def _arrivals(site: Site, token: str, rate: float, seconds: float, poisson: bool) -> list[tuple[int, float]]:
+    """Requests begun at a given rate whatever becomes of the earlier ones; (status, seconds) of each, 0: no answer."""
+    drawn = np.random.default_rng(0)
+    gaps = drawn.exponential(1 / rate, 1_000_000) if poisson else np.full(1_000_000, 1 / rate)
+    moments = np.cumsum(gaps)
+    moments = moments[moments < seconds]
+    ready = Pictures(seed=3 + int(time.time()) % 1000).many(min(len(moments), 400))
+    seen: list[tuple[int, float]] = []
+    todo: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+
+    def work() -> None:
+        client = Client(site.port, token, timeout=90.0)
+        while (at := todo.get()) is not None:
+            content = ready[at % len(ready)] + at.to_bytes(4, "little")  # bytes after the end of a PNG: another file
+            started = time.perf_counter()
+            try:
+                status = client.send(content).status
+            except OSError:
+                status = 0
+            seen.append((status, time.perf_counter() - started))
+
+    threads = [threading.Thread(target=work) for _ in range(64)]
+    for thread in threads:
+        thread.start()
+    started = time.perf_counter()
+    for at, moment in enumerate(moments):
+        time.sleep(max(0.0, started + moment - time.perf_counter()))
+        todo.put(at)
+    for _ in threads:
+        todo.put(None)
+    for thread in threads:
+        thread.join()
+    return seen

@@ -1,0 +1,255 @@
+"""How near training comes to the machine's limit, and how far from the loop that one would write by hand.
+
+    python bench/training.py [--models resnet18 googlenet] [--rounds 5] [--steps 2] [--data FOLDER] [--json FILE]
+
+For each model, in turn within every round: a bare loop on synthetic tensors (the ceiling), our loop on the uint8 cache
+with augmentation, and torchvision's ImageFolder + DataLoader with the default layout and optimiser; on JPEG files of
+the model's size and on large originals. Then the `head` regime over ten epochs against the naive frozen loop. Prints
+medians and ratios. Without --data it makes its own JPEG files. The allocator's settings hold for the whole process,
+hence for every side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from torchvision import datasets, transforms
+
+from secondread.core.registry import resolve
+from secondread.core.spec import ref
+from secondread.images.batches import Batches, Sampler, Stack
+from secondread.images.cache import CacheItem, build_cache
+from secondread.images.decode import PixelSpec
+from secondread.learning.devices import Machine, machine
+from secondread.learning.lesson import Lesson, Pace, step_seed
+from secondread.learning.loop import Training
+from secondread.learning.optimisers import adamw
+from secondread.learning.schedules import constant
+from secondread.models.build import build_classifier
+from secondread.models.classifier import Classifier
+from secondread.models.spec import ModelSpec
+from secondread.train.features import Front, features_of
+from secondread.train.loss_types import LossSpec
+from secondread.train.objective import Objective
+
+Step = Callable[[], None]
+MEAN, STD = (0.5,), (0.25,)
+
+
+def main() -> None:
+    asked = arguments()
+    place = machine()
+    results = []
+    with tempfile.TemporaryDirectory() as scratch:
+        small = asked.data or make_images(Path(scratch) / "small", asked.images, (asked.size, asked.size))
+        large = asked.originals or make_images(Path(scratch) / "large", asked.images // 2, (1400, 1100))
+        for model in asked.models:
+            for kind, folder in (("files", small), ("originals", large)):
+                if kind == "originals" and model != asked.models[0]:
+                    continue
+                sides = sides_of(model, folder, asked, place, Path(scratch))
+                results.append({"model": model, "data": kind} | compared(sides, asked))
+                print(line(results[-1]), flush=True)
+        if asked.head:
+            results.append(head_regime(asked.models[0], small, asked, place, Path(scratch)))
+            print(line(results[-1]), flush=True)
+    if asked.json:
+        asked.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["resnet18", "googlenet", "efficientnet_b0"])
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=2, help="optimiser steps of each side in each round")
+    parser.add_argument("--images", type=int, default=256, help="JPEG files to make")
+    parser.add_argument("--workers", type=int, default=0, help="of the DataLoader; 0 is fastest on two cores")
+    parser.add_argument("--data", type=Path, help="a folder of class folders instead of made files")
+    parser.add_argument("--originals", type=Path, help="a folder of class folders of large files")
+    parser.add_argument("--no-head", dest="head", action="store_false", help="leave the head regime out")
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
+def sides_of(model: str, folder: Path, asked: argparse.Namespace, place: Machine, scratch: Path) -> dict[str, Step]:
+    """The three sides, each as a function that does one optimiser step."""
+    return {
+        "ceiling": ceiling(network(model, asked), asked, place),
+        "ours": ours(network(model, asked), folder, asked, place, scratch),
+        "imagefolder": by_hand(network(model, asked), folder, asked, place),
+    }
+
+
+def network(model: str, asked: argparse.Namespace) -> Classifier:
+    spec = ModelSpec(2, 1, asked.size, "binary")
+    return build_classifier(ref(model), spec, mean=MEAN, std=STD, seed=0)
+
+
+def ceiling(classifier: Classifier, asked: argparse.Namespace, place: Machine) -> Step:
+    """One batch of tensors again and again, in our layout and with our optimiser, nothing else."""
+    classifier.to(place.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    optimiser = adamw(classifier.parameters(), lr=1e-4)
+    images = torch.rand(asked.batch, 1, asked.size, asked.size, device=place.device) * 255
+    labels = torch.arange(asked.batch, device=place.device) % 2
+
+    def step() -> None:
+        with place.accelerator.autocast():
+            loss = nn.functional.cross_entropy(classifier(images).float(), labels)
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        loss.item()
+
+    return step
+
+
+def ours(classifier: Classifier, folder: Path, asked: argparse.Namespace, place: Machine, scratch: Path) -> Step:
+    """The product's own loop: uint8 cache, augmentation on the batch, clipping, a look at every loss."""
+    batches = cached_batches(folder, asked, place, scratch)
+    loss = resolve("losses", ref("cross_entropy"))(LossSpec("binary", (1.0, 1.0), (2.0, 2.0)))
+    objective = Objective(classifier, loss, classifier.train_logits, 2)
+    augment = resolve("augment", ref("affine"))()
+    optimiser = adamw(classifier.parameters(), lr=1e-4)
+
+    def supply(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        batch = batches(step)
+        generator = torch.Generator().manual_seed(step_seed(0, step))
+        return augment(batch.inputs.float(), batch.labels, generator)  # type: ignore[no-any-return]
+
+    lesson = Lesson("bench", objective, supply, optimiser, constant(optimiser, 1), dict, lambda: None)
+    pace = Pace(10**9, 10**9, seed=0, clip=1.0)
+    training = Training(lesson, pace, place, scratch / "checkpoint", "bench")
+    objective.train()
+    return training.one_step
+
+
+def cached_batches(folder: Path, asked: argparse.Namespace, place: Machine, scratch: Path) -> Batches:
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    items = [CacheItem(str(path.relative_to(folder)), path, -1, str(path)) for path in files]
+    cache = build_cache(items, PixelSpec(asked.size), scratch / "cache")
+    kinds = sorted({path.parent.name for path in files})
+    labels = np.eye(2, dtype=np.float32)[[kinds.index(path.parent.name) % 2 for path in files]]
+    sampler = Sampler(np.ones(len(files), np.int64), np.ones(len(files)), asked.batch, seed=0)
+    return Batches(Stack([cache.pixels]), np.arange(len(files)), labels, sampler, place.device)
+
+
+def by_hand(classifier: Classifier, folder: Path, asked: argparse.Namespace, place: Machine) -> Step:
+    """ImageFolder, a DataLoader, torchvision's transforms, Adam, the default memory layout."""
+    prepared = transforms.Compose([
+        transforms.Grayscale(),
+        transforms.Resize((asked.size, asked.size)),
+        transforms.RandomAffine(10, translate=(0.1, 0.1), scale=(0.9, 1.1)),
+        transforms.ToTensor(),
+    ])  # fmt: skip
+    loader = torch.utils.data.DataLoader(
+        datasets.ImageFolder(str(folder), prepared), asked.batch, shuffle=True, drop_last=True,
+        num_workers=asked.workers, persistent_workers=asked.workers > 0, pin_memory=place.on_gpu,
+    )  # fmt: skip
+    classifier.to(place.device).train()
+    optimiser = torch.optim.Adam(classifier.parameters(), lr=1e-4)
+    stream = endless(loader)
+
+    def step() -> None:
+        images, labels = next(stream)
+        images, labels = images.to(place.device) * 255, labels.to(place.device) % 2
+        optimiser.zero_grad()
+        with place.accelerator.autocast():
+            loss = nn.functional.cross_entropy(classifier(images).float(), labels)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(classifier.parameters(), 1.0)
+        optimiser.step()
+        loss.item()
+
+    return step
+
+
+def endless(loader: Any) -> Iterator[Any]:
+    while True:
+        yield from loader
+
+
+def compared(sides: dict[str, Step], asked: argparse.Namespace) -> dict[str, Any]:
+    """Median images/s of each side over interleaved rounds, and our ratios to the others (medians of the rounds')."""
+    for step in sides.values():
+        step()
+    rates: dict[str, list[float]] = {name: [] for name in sides}
+    names = list(sides)
+    for turn in range(asked.rounds):
+        for name in names[turn % 3 :] + names[: turn % 3]:  # nobody always comes first
+            started = time.perf_counter()
+            for _ in range(asked.steps):
+                sides[name]()
+            rates[name].append(asked.steps * asked.batch / (time.perf_counter() - started))
+    told: dict[str, Any] = {name: round(statistics.median(found), 2) for name, found in rates.items()}
+    for other in ("ceiling", "imagefolder"):
+        each = [mine / theirs for mine, theirs in zip(rates["ours"], rates[other], strict=True)]
+        told[f"ours / {other}"] = round(statistics.median(each), 3)
+    return told
+
+
+def head_regime(
+    model: str, folder: Path, asked: argparse.Namespace, place: Machine, scratch: Path, epochs: int = 10
+) -> dict[str, Any]:
+    """Ten epochs of a head: features once and then the head, against all images through the network every epoch."""
+    batches = cached_batches(folder, asked, place, scratch)
+    steps = len(batches.places) // asked.batch
+    naive, mine = network(model, asked).to(place.device), network(model, asked).to(place.device)
+    started = time.perf_counter()
+    naive.freeze()
+    optimiser = torch.optim.Adam(naive.backbone.dense.parameters(), lr=1e-3)
+    for step in range(steps):  # one epoch stands for each of the ten: they are alike
+        batch = batches(step)
+        loss = nn.functional.cross_entropy(naive(batch.inputs), batch.labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    one_epoch = time.perf_counter() - started
+    started = time.perf_counter()
+    mine.to(memory_format=torch.channels_last).eval().freeze()  # type: ignore[call-overload, func-returns-value]
+    made = features_of(
+        Front(mine.features, None, 0), batches.stack, batches.places, batches.places[:0], 1, place, scratch
+    )
+    optimiser = adamw(mine.backbone.dense.parameters(), lr=1e-3)
+    labels = batches.labels.numpy()
+    with Batches(made.stack, np.arange(made.rows), labels, batches.sampler, place.device) as features:
+        for step in range(steps * epochs):
+            batch = features(step)
+            loss = nn.functional.cross_entropy(mine.logits_from_features(batch.inputs), batch.labels)
+            loss.backward()
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+    taken = time.perf_counter() - started
+    return {"model": model, "data": "head regime, ten epochs", "naive seconds": round(one_epoch * epochs, 2),
+            "ours seconds": round(taken, 2), "naive / ours": round(one_epoch * epochs / taken, 2)}  # fmt: skip
+
+
+def make_images(folder: Path, count: int, size: tuple[int, int]) -> Path:
+    """Smooth random grey JPEGs in two class folders."""
+    chance = np.random.default_rng(0)
+    for k in range(count):
+        coarse = Image.fromarray(chance.integers(0, 256, (12, 12)).astype(np.uint8))
+        path = folder / ("negative", "positive")[k % 2] / f"{k:05d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coarse.resize(size, Image.Resampling.BICUBIC).save(path, quality=90)
+    return folder
+
+
+def line(result: dict[str, Any]) -> str:
+    return "  ".join(f"{name} {value}" for name, value in result.items())
+
+
+if __name__ == "__main__":
+    main()

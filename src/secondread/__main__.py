@@ -1,0 +1,5 @@
+"""`python -m secondread`."""
+
+from secondread.cli import main
+
+main()

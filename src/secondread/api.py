@@ -1,0 +1,106 @@
+"""The verbs as Python functions, for scripts and notebooks.
+
+import secondread as sr
+study = sr.run("study.yaml", data="images")
+study.scores        # a DataFrame
+study.report        # a path
+sr.read(study.bundles[0], ["new.png"])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from secondread import pipeline
+from secondread.core.spec import Study
+from secondread.core.studydir import StudyDir, needed
+from secondread.core.studyfile import check_parts, load_study
+
+if TYPE_CHECKING:
+    from secondread.prepare.report import Audit
+
+AnyPath = str | Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """A study directory and what lies in it."""
+
+    where: StudyDir
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        return pd.read_csv(needed(self.where.scores, "evaluate"))
+
+    @property
+    def comparisons(self) -> pd.DataFrame:
+        return pd.read_csv(needed(self.where.comparisons, "evaluate"))
+
+    @property
+    def report(self) -> Path:
+        return needed(self.where.report, "evaluate")
+
+    @property
+    def bundles(self) -> list[Path]:
+        return sorted(path.parent for path in (self.where.root / "export").rglob("model.onnx"))
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        scores = self.scores
+        test: Any = scores[(scores["split"] == "test") & (scores["class"] == "macro")]
+        table: str = test.round(3).to_html(index=False)
+        return f"<p>Report: <code>{escape(str(self.report))}</code></p>{table}"
+
+
+def run(
+    file: AnyPath, data: AnyPath | None = None, out: AnyPath | None = None, only: str | None = None, smoke: bool = False
+) -> Result:
+    """Run a study file: every step that is missing or stale. Raises `SecondreadError` with what to mend."""
+    study, where = pipeline.open_study(Path(file), _path(data), _path(out), only, smoke)
+    pipeline.run(study, where)
+    return Result(where)
+
+
+def check(file: AnyPath) -> Study:
+    """The study of a file, its keys, parts and options checked."""
+    study = load_study(Path(file))
+    check_parts(study)
+    return study
+
+
+def audit(data: AnyPath, html: AnyPath | None = None) -> Audit:
+    """What is wrong with a data set; shows itself in a notebook."""
+    from secondread.prepare.report import audit_folder
+
+    return audit_folder(Path(data), html=_path(html))
+
+
+def read(bundle: AnyPath, images: Sequence[AnyPath] | AnyPath, heatmaps: AnyPath | None = None) -> pd.DataFrame:
+    """Read images with a bundle: one row per file, columns as of `secondread read --csv`."""
+    from secondread.models.bundle import Bundle
+    from secondread.models.bundle.reading import read_images
+
+    paths = [Path(images)] if isinstance(images, str | Path) else [Path(image) for image in images]
+    found = []
+    for reading in read_images(Bundle.open(Path(bundle)), paths, heatmaps=_path(heatmaps)):
+        chances = reading.pop("probabilities", None) or {}
+        found.append(reading | {f"p_{name}": p for name, p in chances.items()})
+    return pd.DataFrame(found)
+
+
+def phantom(preset: str, out: AnyPath, format: str = "folder", **knobs: Any) -> list[Path]:
+    """Write a synthetic data set with known truth; `knobs` are those of `images.phantom.PhantomSpec`."""
+    from secondread.images.phantom import PhantomSpec, write_phantom
+
+    write_phantom(PhantomSpec(preset=preset, **knobs), Path(out), format)
+    return [Path(out), Path(out).with_name(Path(out).name + "_truth")]
+
+
+def _path(given: AnyPath | None) -> Path | None:
+    return None if given is None else Path(given)

@@ -1,0 +1,108 @@
+"""Commands on bundles: read, bench, serve."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Bundles = Annotated[list[Path], typer.Argument(help="Bundle folders or zips.", show_default=False)]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(read)
+    app.command()(bench)
+    app.command()(serve)
+
+
+def read(
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder or zip.", show_default=False)],
+    images: Annotated[list[Path], typer.Argument(help="Images, folders, DICOM files, zips.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per file, as they come.")] = False,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write the readings as a table.")] = None,
+    heatmaps: Annotated[
+        Path | None, typer.Option("--heatmaps", help="Write heatmap overlays into this folder.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads; all cores when not given.")] = None,
+) -> None:
+    """Read new images with an exported bundle, without PyTorch."""
+    from secondread.models.bundle import Bundle
+    from secondread.models.bundle.reading import read_images
+
+    opened = Bundle.open(bundle, threads=threads)
+    if not as_json:
+        typer.echo(f"{opened.card.name}: for research and education, not a medical device", err=True)
+    seen: list[dict[str, Any]] = []
+    for reading in read_images(opened, images, heatmaps=heatmaps):
+        seen.append(reading)
+        typer.echo(json.dumps(reading) if as_json else _in_a_line(reading))
+    if csv:
+        _write_csv(seen, opened.card.classes, csv)
+        typer.echo(csv, err=as_json)
+    if heatmaps:
+        typer.echo(heatmaps, err=as_json)
+    failed = sum(reading["status"] == "failed" for reading in seen)
+    if failed or not seen:
+        typer.echo(f"secondread: {failed} of {len(seen)} files could not be read", err=True)
+        raise typer.Exit(3)
+
+
+def _in_a_line(reading: dict[str, Any]) -> str:
+    if reading["status"] == "failed":
+        return f"{reading['file']}\tfailed\t{reading['reason']}"
+    chances = "  ".join(f"{name} {p:.3f}" for name, p in reading["probabilities"].items())
+    decision = reading["decision"] if isinstance(reading["decision"], str) else ", ".join(reading["decision"]) or "none"
+    reason = f"\t{reading['reason']}" if reading.get("reason") else ""
+    return f"{reading['file']}\t{reading['status']}\t{decision}\t{chances}{reason}"
+
+
+def _write_csv(readings: list[dict[str, Any]], classes: list[str], path: Path) -> None:
+    import csv
+    import io
+
+    from secondread.core.files import write_text
+
+    names = ["file", "content_id", "status", "reason", "decision", "bundle", "seconds", *(f"p_{c}" for c in classes)]
+    written = io.StringIO()
+    table = csv.DictWriter(written, names, extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    for reading in readings:
+        flat = {f"p_{name}": p for name, p in (reading.get("probabilities") or {}).items()}
+        decision = reading.get("decision")
+        table.writerow(
+            reading | flat | {"decision": decision if isinstance(decision, str | None) else "|".join(decision)}
+        )
+    write_text(path, written.getvalue())
+
+
+def bench(
+    bundles: Bundles,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the measurements as JSON.")] = None,
+    study: Annotated[
+        Path | None, typer.Option("--study", help="The study directory, when the bundle was moved.")
+    ] = None,
+    repeats: Annotated[int, typer.Option("--repeats", min=3, help="Timed calls per setting.")] = 20,
+) -> None:
+    """Native PyTorch against ONNX Runtime (fp32, int8): latency, throughput, agreement."""
+    from secondread.core.files import write_json
+    from secondread.export.bench import bench as measure
+
+    table = measure(bundles, study=study, repeats=repeats)
+    typer.echo(table.to_string(index=False))
+    if json_file:
+        write_json(json_file, table.to_dict("records"))
+        typer.echo(json_file)
+
+
+def serve(
+    bundles: Bundles,
+    host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port")] = 8000,
+    folder: Annotated[Path | None, typer.Option("--folder", help="Where uploads, database and secret live.")] = None,
+) -> None:
+    """The web application: accounts, upload, reading, history, API."""
+    from secondread.serve.run import serve as start
+
+    start(bundles, host=host, port=port, data_folder=folder)

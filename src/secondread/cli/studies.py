@@ -1,0 +1,121 @@
+"""Commands on studies: run, check, status, tune, demo, and every step alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+File = Annotated[Path, typer.Argument(help="The study file (YAML).", show_default=False)]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder that the study's `root` is relative to ($SECONDREAD_DATA).")
+]
+Out = Annotated[Path | None, typer.Option("--out", help="The study directory; runs/<study> when not given.")]
+Only = Annotated[str | None, typer.Option("--only", help="Glob over arm/model/r0f0s0: which trials.")]
+Smoke = Annotated[bool, typer.Option("--smoke", help="The same study tiny, to prove that it works.")]
+
+# The steps as commands, in the words of their rooms; kept here so that --help imports no step.
+STEPS = {
+    "gather": "Raw folders, tables, npz or DICOM → rows.",
+    "prepare": "Audit, clean, split and cache.",
+    "synthesize": "Train GANs on rare classes and judge their images.",
+    "balance": "Decide which rows count how often in each arm.",
+    "train": "Train every trial that is missing or stale.",
+    "predict": "Predict validation and test rows of every trial.",
+    "evaluate": "Operating points, scores, comparisons and the report.",
+    "explain": "Grad-CAM and its quality.",
+    "export": "The picked trial as an ONNX bundle.",
+}
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(demo)
+    app.command()(run)
+    app.command()(check)
+    app.command()(status)
+    app.command()(tune)
+    for name, summary in STEPS.items():
+        app.command(name, help=f"The step alone. {summary}", rich_help_panel="Steps")(_step_command(name))
+
+
+def run(file: File, data: Data = None, out: Out = None, only: Only = None, smoke: Smoke = False) -> None:
+    """Run a study: every step that is missing or stale."""
+    from secondread import pipeline
+
+    study, where = pipeline.open_study(file, data, out, only, smoke)
+    pipeline.run(study, where)
+    for path in pipeline.results(where):
+        typer.echo(path)
+
+
+def check(files: Annotated[list[Path], typer.Argument(help="Study files.", show_default=False)]) -> None:
+    """Validate study files and the parts they name, without touching data."""
+    from secondread.core.studydir import StudyDir
+    from secondread.core.studyfile import check_parts, load_study
+    from secondread.core.trials import trials
+
+    for file in files:
+        study = load_study(file)
+        check_parts(study)
+        count = sum(1 for _ in trials(study, StudyDir(Path())))
+        typer.echo(f"{file}: {study.study}, {len(study.arms)} arms, {count} trials")
+
+
+def status(
+    folder: Annotated[Path, typer.Argument(help="The study directory.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list of every unit.")] = False,
+) -> None:
+    """What is done, stale, failed or missing in a study directory."""
+    from secondread import pipeline
+    from secondread.core.studydir import StudyDir
+
+    units = pipeline.status(StudyDir(folder.resolve(), data=None))
+    if as_json:
+        typer.echo(json.dumps(units, indent=1))
+        return
+    for step in dict.fromkeys(unit["step"] for unit in units):
+        states = [unit["state"] for unit in units if unit["step"] == step]
+        counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        typer.echo(f"{step:<11} {counts}")
+    for unit in units:
+        if unit["state"] == "failed":
+            typer.echo(f"failed: {unit['step']} {unit['unit']}")
+
+
+def tune(
+    file: File,
+    trials: Annotated[int, typer.Option("--trials", min=1, help="How many settings to try.")],
+    data: Data = None,
+    out: Out = None,
+) -> None:
+    """Search `train.search` with Optuna, judged on validation only; writes the best settings as a study file."""
+    from secondread import pipeline
+
+    study, where = pipeline.open_study(file, data, out)
+    pipeline.run(study, where, ("gather", "prepare", "synthesize", "balance"))
+    for path in pipeline.tune(study, where, trials):
+        typer.echo(path)
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Where the demo lives.")] = Path("demo"),
+) -> None:
+    """Phantom images → a small study → report, heatmaps and a bundle."""
+    from secondread.demo import run_demo
+
+    for line in run_demo(out):
+        typer.echo(line)
+
+
+def _step_command(name: str):  # type: ignore[no-untyped-def]  # typer reads the inner signature
+    def step(file: File, data: Data = None, out: Out = None, only: Only = None) -> None:
+        from secondread import pipeline
+
+        study, where = pipeline.open_study(file, data, out, only)
+        pipeline.run(study, where, (name,))
+        for unit in pipeline.step_named(name).face().units(study, where):
+            typer.echo(unit.done_file.parent)
+
+    return step

@@ -1,0 +1,93 @@
+"""Files written so that a kill at any instant leaves either the old file or the new one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from secondread.core.errors import BadData
+
+LITTLE_SPACE = 16 * 2**20
+"""Bytes under which a short write means a full disk."""
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path` that replaces it when the block ends without an error.
+
+    Raises `BadData` with the file's name when the disk is full or the folder may not be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise BadData(f"cannot write {path}: {why_unwritten(error, path)}") from error
+
+
+def why_unwritten(error: OSError, path: Path) -> str:
+    """Why a write failed; libraries that count bytes themselves do not say that the disk is full."""
+    if error.strerror:
+        return error.strerror
+    free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0
+    return "No space left on device" if free < LITTLE_SPACE else f"the file could not be written whole ({error})"
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_text(path, json.dumps(content, indent=1, sort_keys=False, default=_plain) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def write_with(path: Path, writer: Callable[[Path], object]) -> None:
+    """Let `writer` fill a temporary path that then takes the place of `path`."""
+    with atomic_path(path) as temporary:
+        writer(temporary)
+
+
+def sha256_of_bytes(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    with open(path, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def sha256_of_json(content: Any) -> str:
+    """SHA-256 of the canonical JSON of `content`: the same for equal content, whatever the key order."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_plain)
+    return sha256_of_bytes(canonical.encode())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        return value.tolist()
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} does not fit into JSON")

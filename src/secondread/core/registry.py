@@ -1,0 +1,159 @@
+"""Parts: named plug-ins whose signature is their schema.
+
+A part is one decorated function. What comes before the `*` is given by the pipeline, what comes after it (typed, with
+defaults) is what the study file may set:
+
+    @part("losses", "focal")
+    def focal(task: LossTask, /, *, gamma: float = 2.0, alpha: float | None = None) -> Loss: ...
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from secondread.core.errors import WrongRequest
+from secondread.core.spec import PartRef
+
+# Where the parts of each kind are registered; imported by name on first use, so that naming a kind costs nothing.
+HOMES: dict[str, str] = {
+    "sources": "secondread.gather.sources",
+    "splits": "secondread.prepare.splits",
+    "gans": "secondread.synthesize.gans",
+    "balance": "secondread.balance.policies",
+    "models": "secondread.models.catalogue",
+    "regimes": "secondread.train.regimes",
+    "losses": "secondread.train.losses",
+    "augment": "secondread.images.augment",
+    "optimisers": "secondread.learning.optimisers",
+    "schedules": "secondread.learning.schedules",
+    "metrics": "secondread.metrics.catalogue",
+}
+
+Build = TypeVar("Build", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Option:
+    name: str
+    default: Any
+    annotation: Any
+
+    def describe(self) -> str:
+        kind = self.annotation.__name__ if isinstance(self.annotation, type) else str(self.annotation)
+        return f"{self.name.rstrip('_')}: {kind.replace('typing.', '')} = {self.default!r}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A registered plug-in.
+
+    A name that ends in `/*` answers to every name with that beginning; its function gets what follows the slash (the
+    variant) as its first argument.
+    """
+
+    kind: str
+    name: str
+    build: Callable[..., Any] = field(repr=False)
+    variant: str | None = None
+
+    def call(self, *given: Any, **options: Any) -> Any:
+        """Build the part: `given` by the pipeline, `options` as `resolve` checked them."""
+        first = () if self.variant is None else (self.variant,)
+        return self.build(*first, *given, **options)
+
+    @property
+    def summary(self) -> str:
+        return (inspect.getdoc(self.build) or "").split("\n", 1)[0]
+
+    @property
+    def options(self) -> dict[str, Option]:
+        keywords = {
+            name: parameter
+            for name, parameter in inspect.signature(self.build).parameters.items()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        }
+        written = types.SimpleNamespace(__annotations__={name: p.annotation for name, p in keywords.items()})
+        hints = typing.get_type_hints(written, globalns=getattr(self.build, "__globals__", {}))
+        return {name: Option(name, p.default, hints[name]) for name, p in keywords.items()}
+
+    def check(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options with their types converted; raises `WrongRequest` naming the valid ones."""
+        valid = self.options
+        checked = {}
+        for written, value in options.items():
+            name = f"{written}_" if f"{written}_" in valid else written  # `from` and `as` are words of Python
+            if name not in valid:
+                raise WrongRequest(
+                    f"{self.kind}: {self.name} has no option {written!r}{_did_you_mean(written, valid)}. "
+                    + ("Valid: " + "; ".join(o.describe() for o in valid.values()) if valid else "It has none.")
+                )
+            try:
+                checked[name] = TypeAdapter(valid[name].annotation).validate_python(value)
+            except ValidationError as error:
+                told = error.errors()[0]["msg"]
+                raise WrongRequest(
+                    f"{self.kind}: {self.name}: option {name} = {value!r}: {told} ({valid[name].describe()})"
+                ) from error
+        return checked
+
+
+_PARTS: dict[str, dict[str, Part]] = {kind: {} for kind in HOMES}
+
+
+def part(kind: str, name: str) -> Callable[[Build], Build]:
+    """Register the decorated function as part `name` of `kind`. A name taken twice is an error."""
+
+    def register(build: Build) -> Build:
+        if name in _PARTS[kind] and _PARTS[kind][name].build.__qualname__ != build.__qualname__:
+            raise ValueError(f"{kind}: the name {name!r} is taken")
+        _PARTS[kind][name] = Part(kind, name, build)
+        return build
+
+    return register
+
+
+def kinds() -> list[str]:
+    return list(HOMES)
+
+
+def parts(kind: str) -> dict[str, Part]:
+    """Every part of a kind, in order of registration."""
+    if kind not in HOMES:
+        raise WrongRequest(f"there is no kind of part {kind!r}{_did_you_mean(kind, HOMES)}. Valid: {', '.join(HOMES)}")
+    importlib.import_module(HOMES[kind])
+    return dict(_PARTS[kind])
+
+
+def find(kind: str, name: str) -> Part:
+    """The part of that name; raises `WrongRequest` that lists the valid names."""
+    known = parts(kind)
+    if name in known:
+        return known[name]
+    for pattern, found in known.items():
+        if pattern.endswith("/*") and name.startswith(pattern[:-1]):
+            return Part(kind, name, found.build, variant=name.removeprefix(pattern[:-1]))
+    raise WrongRequest(f"{kind}: no part {name!r}{_did_you_mean(name, known)}. Valid: {', '.join(known)}")
+
+
+def resolve(kind: str, ref: PartRef) -> Callable[..., Any]:
+    """The part that a study file names, with its checked options bound; call it with what the pipeline gives."""
+    found = find(kind, ref.name)
+    written = dict(ref.options)
+    if "as_" in found.options and ref.label != ref.name:
+        written["as"] = ref.label
+    return functools.partial(found.call, **found.check(written))
+
+
+def _did_you_mean(name: str, known: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

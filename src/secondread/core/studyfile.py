@@ -1,0 +1,118 @@
+"""Reading and writing the study file, with errors that name the line's key and the valid ones."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from secondread.core import registry
+from secondread.core.errors import WrongRequest
+from secondread.core.files import write_text
+from secondread.core.spec import PartRef, Study, as_yaml
+
+
+def load_study(path: Path) -> Study:
+    """The study file at `path`, its structure checked; raises `WrongRequest`."""
+    try:
+        content = path.read_text(encoding="utf8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongRequest(f"cannot read the study file {path}: {error}") from error
+    try:
+        written = yaml.safe_load(content)
+    except yaml.YAMLError as error:
+        raise WrongRequest(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(written, dict):
+        raise WrongRequest(f"{path}: a study file is a mapping that begins with `study: NAME`")
+    return parse_study(written, str(path))
+
+
+def parse_study(written: dict[str, Any], origin: str = "study") -> Study:
+    try:
+        return Study.model_validate(written)
+    except ValidationError as error:
+        raise WrongRequest(f"{origin}: " + "; ".join(_told(e) for e in error.errors()[:3])) from error
+
+
+def save_study(study: Study, path: Path, heading: str = "") -> None:
+    """Write the study back as a file that `load_study` reads to the same study."""
+    comment = "".join(f"# {line}\n" for line in heading.splitlines())
+    write_text(path, comment + yaml.safe_dump(as_yaml(study), sort_keys=False, allow_unicode=True, width=120))
+
+
+def check_parts(study: Study) -> None:
+    """Every part and option that the study names exists; raises `WrongRequest` that lists the valid ones."""
+    named: list[tuple[str, PartRef]] = [("splits", study.prepare.split)]
+    named += [("gans", gan) for gan in study.synthesize.gans]
+    named += [("metrics", PartRef.model_validate(metric)) for metric in study.evaluate.metrics]
+    named += [("sources", without_root(source)) for source in _sources(study)]
+    for arm in study.arms:
+        balance, train = study.arm(arm)
+        named += [("balance", balance), ("regimes", train.regime), ("losses", train.loss), ("augment", train.augment)]
+        named += [("optimisers", train.optimiser), ("schedules", train.schedule)]
+        named += [("models", model) for model in train.models]
+    for kind, part_ref in named:
+        registry.resolve(kind, part_ref)
+    _arms_find_their_gans(study)
+
+
+def without_root(source: PartRef) -> PartRef:
+    """The source without its folder, which is the pipeline's to give."""
+    return source.model_copy(update={"options": {k: v for k, v in source.options.items() if k != "root"}})
+
+
+def _sources(study: Study) -> list[PartRef]:
+    return [study.gather.source, *(external.source for external in study.gather.external)]
+
+
+def _arms_find_their_gans(study: Study) -> None:
+    trained = [gan.label for gan in study.synthesize.gans]
+    for arm in study.arms:
+        balance, _ = study.arm(arm)
+        wanted = balance.options.get("from")
+        if wanted is not None and wanted not in trained:
+            raise WrongRequest(
+                f"arms: {arm}: balance takes images from {wanted!r}, which synthesize.gans does not train. "
+                f"Trained: {', '.join(trained) or 'none'}"
+            )
+
+
+def _told(error: Any) -> str:
+    """One pydantic error in the words of the study file."""
+    place = ".".join(str(step) for step in error["loc"])
+    if error["type"] == "extra_forbidden":
+        *parents, key = error["loc"]
+        valid = _keys_at(parents)
+        near = difflib.get_close_matches(str(key), valid, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        return f"unknown key {place!r}{hint}. Valid here: {', '.join(valid)}"
+    shown = "" if isinstance(error["input"], dict) else f" (got {error['input']!r})"
+    return f"{place or 'study'}: {error['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _keys_at(path: list[Any]) -> list[str]:
+    """The keys that the study file may have under `path`."""
+    model: Any = Study
+    for step in path:
+        annotation = (
+            next((f.annotation for name, f in model.model_fields.items() if step in (name, f.alias)), None)
+            if isinstance(model, type) and issubclass(model, BaseModel)
+            else None
+        )
+        inner = _models_in(annotation)
+        if inner is None:
+            continue  # a key of a mapping or an index of a list: the model is the one already found
+        model = inner
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _models_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        if (found := _models_in(inner)) is not None:
+            return found
+    return None

@@ -1,0 +1,1 @@
+"""Prediction tables → operating points, scores, comparisons, report. Never sees a model."""

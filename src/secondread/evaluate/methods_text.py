@@ -1,0 +1,154 @@
+"""The methods section as a paper would print it, written from the study file and the record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from secondread.core.spec import PartRef, Train
+from secondread.evaluate.lookup import Lookup
+from secondread.evaluate.record import Record
+from secondread.pages.numbers import metric_word
+
+
+def methods_text(record: Record) -> str:
+    """Paragraphs, parted by empty lines."""
+    parts = [data(record), models(record), operating(record), statistics(record), software(record)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def data(record: Record) -> str:
+    look, dataset = Lookup.of(record), record.evidence.dataset
+    split = record.study.prepare.split
+    told = [f"The task was {KINDS[record.task]} with the {_label(record)} {_words(record.classes)}."]
+    if not record.rows.empty:
+        told.append(f"After cleaning {len(record.rows):,} images remained.")
+    if record.split_proof.get("leaky"):
+        told.append(
+            "The split was made by image, so that images of one patient, or copies "
+            "of one image, could stand on both sides; results under this protocol are not estimates for new patients."
+        )
+    elif split.name == "official":
+        told.append("The split that comes with the data was used.")
+    else:
+        how = f"told by {dataset.patient_rule}" if dataset.patient_rule else "which the data do not name"
+        told.append(
+            f"Images were split by patient ({how}) together with clusters of duplicates, so that no patient and no "
+            f"copy of an image stands on two sides ({_part(split)})."
+        )
+    some = [arm for arm in record.evidence.leaky if not record.split_proof.get("leaky")]
+    if some:
+        told.append(
+            f"In {_words(some)} data were balanced before the split, so that copies of test images, or images made "
+            "from them, could reach the training; results of these arms are not estimates for new patients."
+        )
+    test, val = (look.cohort(name, "images").text for name in ("test", "val"))
+    told.append(f"Test rows: {test}; validation rows: {val}. Test rows took no part in any fit or choice.")
+    return " ".join(told)
+
+
+KINDS = {"binary": "binary classification", "multiclass": "classification", "multilabel": "multi-label classification"}
+
+
+def _label(record: Record) -> str:
+    return "labels" if record.task == "multilabel" else "classes"
+
+
+def models(record: Record) -> str:
+    study = record.study
+    train = study.arm(next(iter(study.arms)))[1]
+    told = [
+        f"Images were scaled to {train.size} × {train.size} pixels ({train.fit}). The networks were "
+        f"{_words(record.evidence.models)}, {_start(train)}, trained with {_part(train.loss)} loss by "
+        f"{_part(train.optimiser)} under the schedule {_part(train.schedule)}, batches of {train.batch}, "
+        f"for {_length(train)}; the epoch with the best validation score was kept.",
+    ]
+    if train.early_stop:
+        told.append(f"Training stopped early after {train.early_stop.patience} epochs without progress.")
+    if len(study.arms) > 1:
+        told.append(f"Compared were {_words(_arm(record, arm) for arm in study.arms)}.")
+        told.append("All arms took equally many optimiser steps.")
+    seeds = len(train.seeds)
+    told.append(f"Each was trained {'once' if seeds == 1 else f'with {seeds} seeds'}.")
+    if study.synthesize.gans:
+        told.append(
+            f"Generative networks ({_words(gan.label for gan in study.synthesize.gans)}) were trained per fold on "
+            "training rows only; copies of training images were left out."
+        )
+    return " ".join(told)
+
+
+def _arm(record: Record, name: str) -> str:
+    balance, train = record.study.arm(name)
+    base = record.study.train
+    told = [] if balance.name == "none" else [f"balance: {_part(balance)}"]
+    for field in ("augment", "loss", "regime", "optimiser", "weights"):
+        ours, theirs = getattr(train, field), getattr(base, field)
+        if ours != theirs:
+            told.append(f"{field}: {_part(ours) if isinstance(ours, PartRef) else ours}")
+    return f"{name} ({'; '.join(told)})" if told else name
+
+
+def _start(train: Train) -> str:
+    if train.weights == "none":
+        return "from random weights"
+    return "from ImageNet weights" if train.weights == "imagenet" else f"from weights of {train.weights}"
+
+
+def _length(train: Train) -> str:
+    return f"{train.epochs} epochs" if train.steps == "auto" else f"{train.steps:,} steps"
+
+
+def operating(record: Record) -> str:
+    rule = record.study.evaluate.threshold
+    threshold = {
+        "argmax": "the most probable class was decided",
+        "youden": "thresholds maximised the sum of the classes' sensitivities (Youden's J)",
+        "sensitivity": f"the threshold reached a sensitivity of {rule.sensitivity:g}",
+        "cost": "thresholds minimised the expected cost",
+    }[rule.name]
+    scaling = "Platt's method for each label" if record.task == "multilabel" else "one temperature"
+    return (
+        "Probabilities were first corrected for the class mix of the training (where an arm had changed it), then "
+        f"calibrated with {scaling}; {threshold}. All three were fitted on validation rows, frozen, and "
+        "applied to the test rows."
+    )
+
+
+def statistics(record: Record) -> str:
+    e = record.study.evaluate
+    look = Lookup.of(record)
+    level = f"{100 * e.confidence:g} %"
+    told = [
+        f"The primary metric was {metric_word(look.primary)} ({look.headline(look.primary)}). Intervals ({level}) are "
+        "DeLong's on the logit scale for the AUROC of a class and Wilson's for shares where each patient has one "
+        f"image, otherwise from {e.bootstrap:,} bootstrap draws of patients with all their images, shared by all "
+        "trials, stratified by class.",
+        "Arms were compared on the same test rows by paired DeLong or McNemar tests where rows are independent, else "
+        "by the paired bootstrap; p values were corrected by Holm's method within each metric, with simultaneous max-T "
+        "intervals beside. A difference is called better or worse only if the corrected p is below "
+        f"{1 - e.confidence:.2g} and the interval leaves out 0; with fewer than ten cases on a side no "
+        "verdict is given.",
+        "The trial to be used was picked by its validation score.",
+    ]
+    return " ".join(told)
+
+
+def software(record: Record) -> str:
+    made = record.provenance
+    if not made:
+        return ""
+    named = [f"{name} {version}" for name, version in made.get("packages", {}).items() if version]
+    return (
+        f"Software: secondread {made.get('secondread')}, Python {made.get('python')}, {', '.join(named)}; "
+        f"{made.get('cores')} cores of {made.get('processor')}."
+    )
+
+
+def _part(part: PartRef) -> str:
+    options = ", ".join(f"{key} {value}" for key, value in part.options.items())
+    return f"{part.name} ({options})" if options else part.name
+
+
+def _words(names: Iterable[str]) -> str:
+    found = list(names)
+    return found[0] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}"

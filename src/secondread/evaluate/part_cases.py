@@ -1,0 +1,144 @@
+"""The report's section on single cases: samples, suspected labels, the per-case browser."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from secondread.core.files import write_with
+from secondread.evaluate.gallery import Gallery
+from secondread.evaluate.lookup import names, records
+from secondread.evaluate.operating import Judged
+from secondread.evaluate.record import Record
+from secondread.evaluate.suspects import suspected_labels
+from secondread.images.cache import PixelCache
+from secondread.metrics.defended import right
+from secondread.pages import pictures
+from secondread.pages.blocks import Block, Browser, Heading, Section, Tabled, Words
+from secondread.pages.document import data_url
+from secondread.pages.numbers import Number, count
+from secondread.pages.sentences import Sentence
+from secondread.pages.tables import Cell, Table
+
+MOST_CASES = 2000
+MOST_IMAGES = 400
+MOST_SUSPECTS = 40
+THUMB = 96
+ACROSS = 8
+
+
+def cases_section(record: Record, gallery: Gallery, cache: PixelCache | None) -> Section:
+    one = record.picked_trial
+    blocks: list[Block] = []
+    if cache is not None and one.test.n:
+        found = sample_rows(one, cache, record)
+        blocks.append(gallery.show(
+            "samples", "Predicted test images", "Drawn at random among right and wrong decisions of the picked trial; "
+            "the last line holds the errors it was most sure of. Blue frame: right; orange: wrong.",
+            lambda: pictures.samples(found, ACROSS),
+        ))  # fmt: skip
+    blocks += suspect_blocks(record)
+    if one.test.n:
+        blocks.append(Browser("Every test case", browser_data(one, cache)))
+        if one.test.n > MOST_CASES:
+            blocks.append(
+                _small(f"The browser holds all errors and a random part of the right decisions, {MOST_CASES} in all.")
+            )
+    return Section("cases", "Cases", blocks)
+
+
+def sureness(one: Judged) -> NDArray[np.float64]:
+    """[N]: how sure the decision was: the decided class's probability; of labels, the mean over them."""
+    p, d = np.asarray(one.test.probabilities, dtype=np.float64), one.test.decided
+    if one.test.exclusive:
+        return np.asarray(np.where(d == 1, p, 0.0).sum(axis=1))
+    return np.asarray(np.nan_to_num(np.where(d == 1, p, 1 - p)).mean(axis=1))
+
+
+def sample_rows(one: Judged, cache: PixelCache, record: Record) -> dict[str, list[pictures.Sample]]:
+    """Right, wrong, and the most confident errors, as far as their pixels are cached."""
+    draws = np.random.default_rng(record.study.evaluate.seed)
+    there = np.array([str(row_id) in cache.position for row_id in one.predicted.test.row_ids])
+    fine, known = right(one.test), one.test.read.all(axis=1) & there
+    sure = sureness(one)
+    wrong = np.flatnonzero(known & ~fine)
+    groups = {
+        "Right": draws.permutation(np.flatnonzero(known & fine))[:ACROSS],
+        "Wrong": draws.permutation(wrong)[:ACROSS],
+        "Most confident errors": wrong[np.argsort(-sure[wrong], kind="stable")][:ACROSS],
+    }
+    return {
+        title: [_sample(one, int(i), cache, bool(fine[i]), float(sure[i])) for i in at] for title, at in groups.items()
+    }
+
+
+def _sample(one: Judged, i: int, cache: PixelCache, fine: bool, sure: float) -> pictures.Sample:
+    classes = one.point.classes
+    truth = ", ".join(classes[k] for k in np.flatnonzero(one.test.truth[i])) or "none"
+    read = ", ".join(classes[k] for k in np.flatnonzero(one.test.decided[i])) or "none"
+    image = cache.pixels[cache.position[str(one.predicted.test.row_ids[i])]]
+    return pictures.Sample(np.asarray(image), truth, read, sure, fine)
+
+
+def suspect_blocks(record: Record) -> list[Block]:
+    """A table of rows whose label the trials agree to doubt; all of them go to tables/suspected_labels.csv."""
+    table = suspected_labels(record.judged)
+    path = record.where.evaluate / "tables" / "suspected_labels.csv"
+    write_with(path, lambda temporary: table.to_csv(temporary, index=False))
+    heading = Heading("Suspected labels")
+    if table.empty:
+        return [heading, _small("The trials together doubt no label (or read too poorly, below an AUROC of 0.75).")]
+    rows: list[list[Cell]] = [
+        [
+            *names(row["row_id"], row["label"], row["suggested"]), Number(row["own"], 2), Number(row["other"], 2),
+            count(row["trials"]),
+        ]
+        for row in records(table.head(MOST_SUSPECTS))
+    ]  # fmt: skip
+    note = (
+        "Test and validation rows, mean probability over all trials that read them without having trained on them "
+        "(confident learning, Northcutt and others, 2021). A suspicion, not a correction: a hard case looks the same. "
+        "All of them stand in tables/suspected_labels.csv."
+    )
+    columns = ["Image", "Label", "Trials suggest", "p of label", "p of suggestion", "Trials"]
+    caption = f"The {len(rows)} least believable of {len(table)} suspected labels"
+    return [heading, Tabled(Table("table-suspects", caption, columns, rows, note, result=False))]
+
+
+def browser_data(one: Judged, cache: PixelCache | None) -> dict[str, Any]:
+    """Errors first, then right decisions, thumbnails for the first few hundred."""
+    fine, sure = right(one.test), sureness(one)
+    draws = np.random.default_rng(0)
+    at = draws.permutation(one.test.n)
+    at = at[np.argsort(fine[at], kind="stable")][:MOST_CASES]
+    p = np.asarray(one.test.probabilities, dtype=np.float64)
+    cases = []
+    for place, i in enumerate(at):
+        row_id = str(one.predicted.test.row_ids[i])
+        cases.append({
+            "id": row_id, "true": np.flatnonzero(one.test.truth[i]).tolist(),
+            "read": np.flatnonzero(one.test.decided[i]).tolist(),
+            "p": [round(float(v), 4) if np.isfinite(v) else None for v in p[i]], "ok": bool(fine[i]),
+            "sure": round(float(sure[i]), 4), "image": thumbnail(cache, row_id) if place < MOST_IMAGES else None,
+        })  # fmt: skip
+    cases.sort(key=lambda case: str(case["id"]))
+    return {"classes": list(one.point.classes), "exclusive": one.test.exclusive, "cases": cases}
+
+
+def thumbnail(cache: PixelCache | None, row_id: str) -> str | None:
+    """A small JPEG as a data URL; None where the pixels are not cached."""
+    if cache is None or row_id not in cache.position:
+        return None
+    image = Image.fromarray(np.asarray(cache.pixels[cache.position[row_id]]))
+    image.thumbnail((THUMB, THUMB))
+    content = io.BytesIO()
+    image.save(content, format="JPEG", quality=72)
+    return data_url(content.getvalue(), "image/jpeg")
+
+
+def _small(text: str) -> Words:
+    return Words(Sentence("", [text]), small=True)

@@ -1,0 +1,95 @@
+"""The report's section on parts of the test set, shifts, external sets and other prevalences."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from secondread.evaluate.gallery import Gallery
+from secondread.evaluate.lookup import Lookup, interval_of, names, records
+from secondread.evaluate.record import Record
+from secondread.evaluate.result_tables import apart
+from secondread.pages import forest
+from secondread.pages.blocks import Block, Folded, Heading, Section, Tabled, Words
+from secondread.pages.numbers import metric_title
+from secondread.pages.sentences import Sentence
+from secondread.pages.tables import Cell, Table
+
+SHIFT = (
+    "The network itself has seen the part in training; only what validation taught is left out. A true test of shift "
+    "needs another hospital."
+)
+SHORT_TABLE = 8
+FEW = "A dash: fewer than ten cases on a side, too few for a number."
+
+
+def subset_tables(record: Record) -> list[Table]:
+    """The tables of this section, as far as there is anything to tell."""
+    found = [
+        apart(record, "test: ", "table-subgroups", "Subgroups of the test set", FEW),
+        apart(
+            record, "left out: ", "table-left-out", "Read as if new: calibration and thresholds without this part", FEW
+        ),
+        apart(record, "external: ", "table-external", "External sets, at the frozen operating points", FEW),
+        prevalence_table(record),
+    ]
+    return [table for table in found if table is not None]
+
+
+def subsets_section(record: Record, gallery: Gallery) -> Section:
+    tables = {table.name: table for table in subset_tables(record)}
+    blocks: list[Block] = []
+    if groups := tables.get("table-subgroups"):
+        title = f"{metric_title(Lookup.of(record).primary)} by subgroup"
+        blocks += [Heading("Subgroups"), gallery.show(
+            "subgroups", title, "The picked recipe (and the baseline with the same network). Overlapping lines do not "
+            "prove that groups are served alike.", lambda: forest.figure(_forest_rows(record), title, zero=None),
+        ), Folded("The same as a table", [Tabled(groups)])]  # fmt: skip
+    if left := tables.get("table-left-out"):
+        blocks += [Heading("Shift"), Tabled(left), _small(SHIFT)]
+    if outside := tables.get("table-external"):
+        blocks += [Heading("External sets"), Tabled(outside)]
+    if predictive := tables.get("table-prevalence"):
+        shown: Block = Tabled(predictive)
+        if len(predictive.rows) > SHORT_TABLE:
+            shown = Folded(predictive.caption, [shown])
+        blocks += [Heading("At other prevalences"), shown]
+    if not blocks:
+        blocks.append(_small("Nothing is known about sex, age, view or site of these images."))
+    return Section("subgroups", "Subgroups, shift and prevalence", blocks)
+
+
+def _small(text: str) -> Words:
+    return Words(Sentence("", [text]), small=True)
+
+
+def _forest_rows(record: Record) -> pd.DataFrame:
+    look, s = Lookup.of(record), record.scores
+    own = s[s["split"].str.startswith("test: ") & (s["metric"] == look.primary)]
+    label = own["split"].str.removeprefix("test: ")
+    value = label.str.split(" = ").str[1]
+    if own["arm"].nunique() > 1:
+        value = value + " · " + own["arm"]
+    return pd.DataFrame({
+        "group": label.str.split(" = ").str[0], "label": value,
+        "value": own["value"], "low": own["low"], "high": own["high"],
+    })  # fmt: skip
+
+
+def prevalence_table(record: Record) -> Table | None:
+    """PPV and NPV of the picked arm and model by prevalence."""
+    s = record.scores
+    own = s[s["metric"].str.match(r"[pn]pv@") & (s["repeat"] == -1)]
+    if own.empty:
+        return None
+    own = own.assign(at=own["metric"].str.split("@").str[1], kind=own["metric"].str[:3])
+    rows: list[list[Cell]] = []
+    for (name, at), group in own.groupby(["class", "at"], sort=False):
+        found = {row["kind"]: interval_of(row) for row in records(group)}
+        rows.append([*names(str(name)), *names(f"{100 * float(str(at)):g} %"), found.get("ppv"), found.get("npv")])
+    note = (
+        "What a decision of the picked recipe would mean where the finding is as frequent as that: Bayes' rule on "
+        "sensitivity and specificity, the ends of their intervals taken together. It holds only if cases there are "
+        "like those here."
+    )
+    columns = ["Class", "Prevalence", "PPV", "NPV"]
+    return Table("table-prevalence", "Predictive values at deployment prevalences", columns, rows, note)

@@ -1,0 +1,115 @@
+"""All trials of one arm and model as one result: folds joined, then the mean over seeds and repeats.
+
+Folds whose test rows do not overlap are joined to one set of out-of-fold predictions. What is averaged over then
+(seeds, repeats, folds that share test rows) is called a member.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondread.evaluate.draws import Draws
+from secondread.evaluate.operating import Judged, joined_cases
+from secondread.evaluate.predictions import Part, joined
+from secondread.metrics.cases import Cases
+from secondread.metrics.resampling import Replicates, Resampling
+from secondread.metrics.scores import score
+
+Vector = NDArray[np.float64]
+Key = tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One training of the recipe: key is (repeat, fold, seed), fold −1 where the folds were joined."""
+
+    key: Key
+    rows: Part
+    cases: Cases
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """The members of one arm and model on one split, with draws that they and all other pools share."""
+
+    arm: str
+    model: str
+    split: str
+    members: list[Member]
+    drawn: list[Resampling]
+    draws: Draws
+
+    @cached_property
+    def made(self) -> list[Replicates]:
+        return [self.draws.scored(m.cases, d) for m, d in zip(self.members, self.drawn, strict=True)]
+
+    @cached_property
+    def scores(self) -> list[dict[tuple[str, str], float]]:
+        """Each member's own scores, (metric, row) → value."""
+        return [{(one.metric, one.row): one.value for one in score(m.cases, self.draws.metrics)} for m in self.members]
+
+    def values(self, metric: str, row: str) -> Vector:
+        """[S]: the score of each member."""
+        return np.array([of_member[metric, row] for of_member in self.scores])
+
+    def replicates(self, metric: str, row: str) -> Vector:
+        """[S, B]: the score of each member under the shared draws."""
+        return np.stack([made.of(metric, row) for made in self.made])
+
+    def restricted(self, keys: list[Key]) -> Pool:
+        """The same pool with only these members, in this order."""
+        at = [next(i for i, m in enumerate(self.members) if m.key == key) for key in keys]
+        if at == list(range(len(self.members))):
+            return self
+        members, drawn = [self.members[i] for i in at], [self.drawn[i] for i in at]
+        return Pool(self.arm, self.model, self.split, members, drawn, self.draws)
+
+
+def pool(judged: list[Judged], split: str, draws: Draws) -> Pool:
+    """Join what belongs together. `judged`: the trials of one arm and model."""
+    members = [member for member in members_of(judged, split) if member.rows.n]
+    first = judged[0].predicted
+    drawn = draws.across([m.rows for m in members]) if members else []
+    return Pool(first.arm, first.model, split, members, drawn, draws)
+
+
+def members_of(judged: list[Judged], split: str) -> list[Member]:
+    by_training: dict[tuple[int, int], list[Judged]] = {}
+    for one in judged:
+        by_training.setdefault((one.predicted.trial.repeat, one.predicted.trial.seed), []).append(one)
+    found = []
+    for (repeat, seed), folds in by_training.items():
+        if len(folds) > 1 and _disjoint(folds, split):
+            parts = [one.predicted.part(split) for one in folds]
+            cases = joined_cases([one.cases(split) for one in folds], [part.row_ids for part in parts])
+            found.append(Member((repeat, -1, seed), joined(parts), cases))
+        else:
+            found += [
+                Member((repeat, one.predicted.trial.fold, seed), one.predicted.part(split), one.cases(split))
+                for one in folds
+            ]
+    return found
+
+
+def _disjoint(folds: list[Judged], split: str) -> bool:
+    ids = np.concatenate([one.predicted.part(split).row_ids for one in folds]).astype(str)
+    return len(np.unique(ids)) == len(ids)
+
+
+def patients_and_seeds(values_S: Vector, replicates_SB: Vector, seed: int) -> Vector:
+    """[B] replicates of the mean over members, patients and members both drawn.
+
+    Seeds are drawn with replacement and their deviations widened by √(S / (S − 1)), as in
+    `metrics.treatment.hierarchical_bootstrap`; with one member only patients vary.
+    """
+    s, b = replicates_SB.shape
+    centre = replicates_SB.mean(axis=0)
+    if s == 1:
+        return np.asarray(centre)
+    picks = np.random.default_rng(seed).integers(0, s, size=(s, b))
+    strayed = np.take_along_axis(replicates_SB - centre, picks, axis=0).mean(axis=0)
+    return np.asarray(centre + np.sqrt(s / (s - 1)) * strayed)

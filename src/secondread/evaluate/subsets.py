@@ -1,0 +1,189 @@
+"""Scores on parts of the test rows (sex, age, view, site), under a shift, on external sets, and at other prevalences.
+
+All of it is about the picked arm and model, and for subgroups also about the baseline with the same network: a grid of
+every trial by every subgroup would mostly show chance.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from secondread.core.spec import Study
+from secondread.core.studydir import StudyDir
+from secondread.core.tables import Dataset, read_table
+from secondread.evaluate.draws import Draws, patients_in
+from secondread.evaluate.operating import Judged, point_of, read_at
+from secondread.evaluate.predictions import Part, part_of
+from secondread.evaluate.scoring import ALL, Row, primary, rows_of, without_interval
+from secondread.metrics.cases import Cases
+from secondread.metrics.catalogue import METRICS
+from secondread.metrics.defended import scores_with_intervals
+from secondread.metrics.scores import Score
+from secondread.metrics.usefulness import predictive_values
+
+AGE_BANDS = ((0, 18, "0–17"), (18, 40, "18–39"), (40, 65, "40–64"), (65, 200, "65+"))
+PREVALENCES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+ALSO = {"site": ("x_source",)}
+"""Other columns that may say the same."""
+MOST_GROUPS = 12
+FEWEST = 10
+Groups = list[tuple[str, NDArray[np.bool_]]]
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """Whose rows are looked at in parts: a trial, or its folds together."""
+
+    arm: str
+    model: str
+    rows: Part
+    cases: Cases
+
+
+def subgroup_rows(chosen: Iterable[Subject], rows: pd.DataFrame, draws: Draws, study: Study) -> list[Row]:
+    """Each subject on each subgroup of its test rows; split reads `test: sex = F`."""
+    found: list[Row] = []
+    for one in chosen:
+        told = rows.reindex(one.rows.row_ids)
+        for column in study.evaluate.subgroups:
+            for value, member in groups_of(told, column):
+                found += _part_rows(one, member, f"test: {column} = {value}", draws, study)
+    return found
+
+
+def left_out_rows(one: Judged, rows: pd.DataFrame, dataset: Dataset, draws: Draws, study: Study) -> list[Row]:
+    """A shift proxy: each site (or family of file names) read at an operating point that never saw it.
+
+    From predictions alone the network cannot be trained anew without the site; what can be left out is what calibration
+    and thresholds learned from it on validation.
+    """
+    found: list[Row] = []
+    column, of_val, of_test = _families(one, rows)
+    for family in _kept(of_test):
+        others = one.predicted.val.take(of_val != family)
+        if others.n in (0, one.predicted.val.n):
+            continue
+        cases = read_at(one.predicted.test, point_of(one.predicted, others, dataset, study))
+        subject = Subject(one.predicted.arm, one.predicted.model, one.predicted.test, cases)
+        found += _part_rows(subject, of_test == family, f"left out: {column} = {family}", draws, study)
+    return found
+
+
+def external_rows(judged: Iterable[Judged], where: StudyDir, draws: Draws, study: Study, notes: list[str]) -> list[Row]:
+    """External sets, where the trial was asked to predict them; split reads `external: name`."""
+    found: list[Row] = []
+    for one in judged:
+        for external in study.gather.external:
+            path = where.external_predictions(external.name, one.predicted.trial.name)
+            if not path.exists():
+                continue
+            table = read_table(path).assign(split="test")
+            part = part_of(table, "test", one.point.classes, f"{one.predicted.trial.name} on {external.name}", notes)
+            subject = Subject(one.predicted.arm, one.predicted.model, part, read_at(part, one.point))
+            found += _part_rows(subject, np.ones(part.n, dtype=bool), f"external: {external.name}", draws, study)
+    return found
+
+
+def prevalence_rows(one: Judged, scores: list[Row], study: Study) -> list[Row]:
+    """PPV and NPV of each decided class at deployment prevalences, from sensitivity and specificity on test."""
+    trial = one.predicted.trial
+    own = {
+        (row["metric"], row["class"]): row
+        for row in scores
+        if (row["arm"], row["model"], row["split"]) == (trial.arm, trial.model.label, "test") and row["repeat"] == -1
+    }
+    classes = one.point.classes[1:] if one.point.task == "binary" else one.point.classes
+    found: list[Score] = []
+    for name in classes:
+        pair = [own.get((metric, name)) for metric in ("recall", "specificity")]
+        if any(row is None or not math.isfinite(row["low"]) for row in pair):
+            continue
+        sides = [(row["value"], row["low"], row["high"]) for row in pair if row is not None]
+        for at in predictive_values(sides[0], sides[1], study.evaluate.prevalences or PREVALENCES):
+            n = int(pair[0]["n"]) if pair[0] else 0
+            method = "Bayes' rule on the intervals of sensitivity and specificity"
+            found.append(Score(f"ppv@{at.prevalence:g}", name, at.ppv, at.ppv_low, at.ppv_high, n, method))
+            found.append(Score(f"npv@{at.prevalence:g}", name, at.npv, at.npv_low, at.npv_high, n, method))
+    return rows_of(found, trial.arm, trial.model.label, ALL, "test")
+
+
+def groups_of(rows: pd.DataFrame, column: str) -> Groups:
+    """The subgroups of a column: its values, or bands of age; none when the column says nothing or one thing only."""
+    said_in = [
+        name for name in (column, f"x_{column}", *ALSO.get(column, ())) if name in rows and rows[name].notna().any()
+    ]
+    if not said_in:
+        return []
+    column = said_in[0]
+    if column == "age":
+        age = rows["age"].to_numpy(dtype=float)
+        bands = [(name, (age >= low) & (age < high)) for low, high, name in AGE_BANDS]
+        found = [(name, member) for name, member in bands if member.any()]
+    else:
+        said = rows[column].astype(object)
+        found = [(str(value), (said == value).to_numpy()) for value in _kept(said.dropna().to_numpy())]
+    return found if len(found) > 1 else []
+
+
+def _part_rows(one: Subject, member: NDArray[np.bool_], split: str, draws: Draws, study: Study) -> list[Row]:
+    """The primary metric, sensitivity, specificity and accuracy of some rows, each by its headline."""
+    inside = one.cases.take(member)
+    if inside.n == 0:
+        return []
+    wanted = list(dict.fromkeys((primary(study), "recall", "specificity", "accuracy")))
+    scores = scores_with_intervals(
+        inside, draws.of(one.rows.take(member)), wanted, confidence=study.evaluate.confidence
+    )
+    if patients_in(one.rows.take(member)) < 2:
+        scores = [without_interval(score) for score in scores]
+    headlines = {metric: METRICS[metric].headline(inside.task, inside.classes) for metric in wanted}
+    kept = [_unless_few(score, inside) for score in scores if headlines[score.metric] == score.row]
+    return rows_of(kept, one.arm, one.model, ALL, split)
+
+
+def _unless_few(score: Score, cases: Cases) -> Score:
+    """No number where the class has fewer than ten cases on a side: the count is all that can be said."""
+    k = cases.column(score.row)
+    sides = [cases.positives[k], cases.negatives[k]] if k is not None else [*cases.positives, *cases.negatives]
+    if score.metric in ("recall", "specificity") and k is not None:
+        sides = [cases.positives[k] if score.metric == "recall" else cases.negatives[k]]
+    if score.metric != "accuracy" and min(sides) < FEWEST:
+        return Score(score.metric, score.row, math.nan, n=score.n, reason=f"fewer than {FEWEST} cases on a side")
+    return score
+
+
+def _families(one: Judged, rows: pd.DataFrame) -> tuple[str, NDArray[np.object_], NDArray[np.object_]]:
+    """What images have in common: the site where it is known, else how their files are called."""
+    told = [rows.reindex(part.row_ids) for part in (one.predicted.val, one.predicted.test)]
+    if "site" in rows and told[1]["site"].nunique() > 1:
+        of_val, of_test = (table["site"].astype(object).fillna("").to_numpy() for table in told)
+        return "site", of_val, of_test
+    return "file names like", _name_family(one.predicted.val), _name_family(one.predicted.test)
+
+
+def _name_family(part: Part) -> NDArray[np.object_]:
+    return np.array([name_family(str(row_id)) for row_id in part.row_ids], dtype=object)
+
+
+def name_family(row_id: str) -> str:
+    """What file names have in common: the letters before the first digit, and the ending."""
+    name = PurePosixPath(row_id.split("#")[0]).name
+    stem, _, ending = name.rpartition(".")
+    letters = re.match(r"[^\d]*", stem)
+    return f"{letters.group(0) if letters else ''}….{ending.lower()}" if stem else "…"
+
+
+def _kept(values: NDArray[np.object_]) -> Iterator[str]:
+    """The most frequent values, at most twelve."""
+    names, counts = np.unique(np.asarray(values, dtype=str), return_counts=True)
+    for name in names[np.argsort(-counts, kind="stable")][:MOST_GROUPS]:
+        if name:
+            yield str(name)

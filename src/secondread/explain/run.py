@@ -1,0 +1,47 @@
+"""Trial + rows → maps of what the model looked at, and how good they are.
+
+Reads evaluate/summary.json (which trial was picked), evaluate/<arm>/<model>/operating.json, train/<trial>/,
+predict/<trial>.parquet, prepare/, cache/, masks where there are any. Writes explain/<arm>/<model>/: cases.json,
+panels/*.png, one sheet per group of cases, quality.csv.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from secondread.core.spec import Study, as_yaml
+from secondread.core.studydir import StudyDir, Unit
+from secondread.models.chosen import Chosen, chosen
+
+VERSION = 1
+"""Raised when the same trial would be explained otherwise."""
+
+
+def units(study: Study, where: StudyDir) -> list[Unit]:
+    """One per explained arm and model. Raises `BadData` while evaluate has not picked."""
+    return [unit_of(study, where, one) for one in chosen(study, where, study.explain.models)]
+
+
+def run(study: Study, where: StudyDir) -> None:
+    """Explain every arm and model whose maps are missing or stale."""
+    for one in chosen(study, where, study.explain.models):
+        unit = unit_of(study, where, one)
+        if unit.state() == "done":
+            continue
+        from secondread.explain.explaining import explain_chosen
+
+        with unit.work(outputs_of(unit.folder, study)):
+            explain_chosen(study, where, one)
+
+
+def unit_of(study: Study, where: StudyDir, one: Chosen) -> Unit:
+    trial = one.trial
+    settings = {"version": VERSION, "explain": as_yaml(study.explain) | {"models": ""}, "trial": trial.name}
+    folder = where.trial(trial.name)
+    inputs = [folder / "best.safetensors", folder / "card.json", where.predictions(trial.name),
+              where.operating(one.arm, one.model)]  # fmt: skip
+    return Unit("explain", f"{one.arm}/{one.model}", where.explain(one.arm, one.model), settings, inputs)
+
+
+def outputs_of(folder: Path, study: Study) -> list[Path]:
+    return [folder / "cases.json", *([folder / "quality.csv"] if study.explain.quality else [])]

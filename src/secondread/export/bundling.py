@@ -1,0 +1,112 @@
+"""One bundle, from its trials to the files: graph, gate, proof, card, zip, and int8 beside it where that is safe."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from secondread.core.errors import BadData
+from secondread.core.progress import say
+from secondread.core.spec import Study
+from secondread.core.studydir import StudyDir
+from secondread.export.assemble import Engine, Members, fit_bundle_gate, load_members, model_of, point_of_mean
+from secondread.export.card import Proof, card_for, model_card_text
+from secondread.export.material import GATE_IMAGES, PARITY_IMAGES, Material, material_of
+from secondread.export.parity import measure_parity, native_logits
+from secondread.export.quantise import CALIBRATION_IMAGES, Int8Verdict, judge_int8, quantised, speed_ratio
+from secondread.metrics.calibration import OperatingPoint
+from secondread.models.bundle.container import write_zip
+from secondread.models.bundle.writing import reference_images, reference_npz, write_bundle
+from secondread.models.chosen import Chosen, point_of
+
+TOLERANCE = {"fp32": 1e-3, "int8": 0.05}
+"""Of the self-test; processors round int8 sums in different orders and widths."""
+LARGEST_BLAME = 160
+
+
+@dataclass(frozen=True)
+class _Case:
+    """All that is at hand while one bundle is made."""
+
+    study: Study
+    where: StudyDir
+    material: Material
+    members: Members
+    point: OperatingPoint
+    no_heatmaps: str
+
+    def engine(self, model: bytes) -> Engine:
+        return Engine(model, not self.no_heatmaps, len(os.sched_getaffinity(0)))
+
+
+def export_bundle(study: Study, where: StudyDir, one: Chosen) -> Path:
+    """Write the bundle of the chosen trial (or the ensemble of its seeds); gives its folder.
+
+    Raises `BadData` when it does not answer as its checkpoint.
+    """
+    material = material_of(where, one)
+    members = load_members(where, one.seeds if study.export.ensemble else [one.trial])
+    point = _point(where, material, members)
+    model, no_heatmaps = model_of(members, point)
+    case = _Case(study, where, material, members, point, no_heatmaps)
+    folder = where.export(one.arm, one.model)
+    beside = folder.with_name(folder.name + "-int8")
+    reason = _int8_beside(case, model, beside) if study.export.int8 else ""
+    _write(case, model, "fp32", reason, folder)
+    write_zip(folder, folder.with_name(folder.name + ".zip"))
+    return folder
+
+
+def _point(where: StudyDir, material: Material, members: Members) -> OperatingPoint:
+    points = [point_of(where, trial) for trial in members.trials]
+    if len(points) == 1:
+        return points[0]
+    logits = native_logits(members.classifiers, material.images(material.val_ids))
+    return point_of_mean(points, logits, material.val_labels, members.card)
+
+
+def _write(case: _Case, model: bytes, precision: Literal["fp32", "int8"], reason: str, folder: Path) -> None:
+    """Prove the model, then write it; an fp32 one that does not answer as its checkpoint raises `BadData`."""
+    engine = case.engine(model)
+    images = case.material.validation(PARITY_IMAGES)
+    parity = measure_parity(case.members.classifiers, case.point, images, engine.run(images))
+    if precision == "fp32":
+        parity.check()
+    validation = case.material.images(case.material.val_ids[:GATE_IMAGES])
+    gate = fit_bundle_gate(engine, case.material.training(GATE_IMAGES), validation)
+    statistics, gate_card, no_gate = (None, None, gate) if isinstance(gate, str) else (*gate, "")
+    proof = Proof(gate_card, no_gate, case.no_heatmaps, parity.to_json(), reason)
+    card = card_for(case.study, case.where, case.material.dataset, case.members, case.point, proof)
+    card = replace(card, precision=precision, tolerance=TOLERANCE[precision])
+    references = reference_images(card.channels, card.size)
+    reference = reference_npz(references, engine.run(references), statistics)
+    write_bundle(folder, card, model, reference, model_card_text(card, case.study))
+
+
+def _int8_beside(case: _Case, model: bytes, beside: Path) -> str:
+    """Quantise and compare on validation; write the int8 bundle only when it may be used. Gives the reason in words."""
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        verdict, small = _try_int8(case, model)
+    except BadData as error:
+        reason = f"int8 left out: {str(error)[:LARGEST_BLAME]}"
+    else:
+        reason = verdict.reason
+        if verdict.kept:
+            _write(case, small, "int8", reason, beside)
+            reason += f"; kept beside as {beside.name}"
+    say(f"export: {case.members.trials[0].name}: {reason}")
+    return reason
+
+
+def _try_int8(case: _Case, model: bytes) -> tuple[Int8Verdict, bytes]:
+    images = case.material.images(case.material.val_ids)
+    if len(images) == 0:
+        raise BadData("there are no validation images to judge it on")
+    small = quantised(model, case.material.training(CALIBRATION_IMAGES))
+    fp32, int8 = case.engine(model), case.engine(small)
+    ratio = speed_ratio(fp32, int8, images[:1])
+    return judge_int8(case.point, case.material.val_labels, fp32.run(images), int8.run(images), ratio), small

@@ -1,0 +1,76 @@
+"""The engines that bench compares: PyTorch as it comes, PyTorch in channels_last, ONNX Runtime; and a fair clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from secondread.models.bundle import Bundle
+from secondread.models.classifier import Classifier
+
+Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+WARM = 2
+PAUSE = 0.005
+"""Seconds before each call: the threads of the engine before it stop waiting for work and leave the cores."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One engine: its name and precision, and images [N,C,H,W] → logits [N,K]."""
+
+    engine: str
+    precision: str
+    run: Run
+
+
+def native_engines(members: Sequence[Classifier]) -> list[Timed]:
+    """The mean logits of the members in eager PyTorch, in both memory formats. Both keep their own weights."""
+    import copy
+
+    eager = [member.eval() for member in members]
+    last = [copy.deepcopy(member).to(memory_format=torch.channels_last) for member in eager]  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def plain(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return _mean(eager, torch.from_numpy(images))
+
+    @torch.inference_mode()
+    def channels_last(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return _mean(last, torch.from_numpy(images).contiguous(memory_format=torch.channels_last))
+
+    return [Timed("native eager", "fp32", plain), Timed("native channels_last", "fp32", channels_last)]
+
+
+def bundle_engine(bundle: Bundle) -> Timed:
+    return Timed("onnxruntime", bundle.card.precision, lambda images: bundle.run(images).logits)
+
+
+def _mean(members: Sequence[torch.nn.Module], images: torch.Tensor) -> NDArray[np.float32]:
+    logits: NDArray[np.float32] = torch.stack([member(images) for member in members]).mean(0).numpy()
+    return logits
+
+
+def take_turns(
+    calls: Sequence[Callable[[], object]], repeats: int, most_seconds: float = float("inf")
+) -> list[list[float]]:
+    """Seconds of every call, round after round, so that a busy moment of the machine meets all of them alike.
+
+    Two rounds warm up. Rounds end early once `most_seconds` have passed, but not before three.
+    """
+    seconds: list[list[float]] = [[] for _ in calls]
+    began = time.perf_counter()
+    for turn in range(repeats + WARM):
+        if turn >= WARM + 3 and time.perf_counter() - began > most_seconds:
+            break
+        for at, call in enumerate(calls):
+            time.sleep(PAUSE)
+            started = time.perf_counter()
+            call()
+            if turn >= WARM:
+                seconds[at].append(time.perf_counter() - started)
+    return seconds

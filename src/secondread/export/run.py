@@ -1,0 +1,49 @@
+"""Checkpoint + operating point → ONNX bundle.
+
+Reads evaluate/summary.json (which trial was picked), evaluate/<arm>/<model>/operating.json, evaluate/scores.csv,
+train/<trial>/, predict/<trial>.parquet, prepare/, cache/. Writes export/<arm>/<model>/ (model.onnx, card.json,
+reference.npz, MODEL_CARD.md), the same as a zip beside it, and export/<arm>/<model>-int8/ where int8 passes its gate.
+"""
+
+from __future__ import annotations
+
+from secondread.core.spec import Study, as_yaml
+from secondread.core.studydir import StudyDir, Unit
+from secondread.export.scored import banners_of, own_scores
+from secondread.models.chosen import Chosen, chosen
+
+VERSION = 2
+"""Raised when the same checkpoint would give another bundle."""
+
+
+def units(study: Study, where: StudyDir) -> list[Unit]:
+    """One per exported arm and model. Raises `BadData` while evaluate has not picked."""
+    return [unit_of(study, where, one) for one in chosen(study, where, study.export.pick)]
+
+
+def run(study: Study, where: StudyDir) -> None:
+    """Export every bundle that is missing or stale. Raises `BadData` when one does not answer as its checkpoint."""
+    from secondread.models.bundle.container import LARGEST
+
+    for one in chosen(study, where, study.export.pick):
+        unit = unit_of(study, where, one)
+        if unit.state() == "done":
+            continue
+        from secondread.export.bundling import export_bundle
+
+        with unit.work([unit.folder / name for name in LARGEST]):
+            export_bundle(study, where, one)
+
+
+def unit_of(study: Study, where: StudyDir, one: Chosen) -> Unit:
+    members = one.seeds if study.export.ensemble else (one.trial,)
+    settings = {
+        "version": VERSION, "export": as_yaml(study.export) | {"pick": ""}, "about": study.about,
+        "members": [trial.name for trial in members], "scores": own_scores(where, members),
+        "banners": banners_of(where),
+    }  # fmt: skip
+    inputs = [where.operating(one.arm, one.model)]  # of scores.csv and summary.json only the own part counts
+    for trial in members:
+        inputs += [where.trial(trial.name) / "best.safetensors", where.trial(trial.name) / "card.json"]
+        inputs.append(where.predictions(trial.name))
+    return Unit("export", f"{one.arm}/{one.model}", where.export(one.arm, one.model), settings, inputs)

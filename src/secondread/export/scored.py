@@ -1,0 +1,49 @@
+"""What evaluate said about the trials of a bundle. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from secondread.core.files import read_json
+from secondread.core.studydir import StudyDir
+from secondread.core.trials import Trial
+
+NUMBERS = {name: ["", "nan", "NaN"] for name in ("value", "low", "high", "n")}
+"""What stands for no number in scores.csv; a class may be called "nan"."""
+LEFT_OUT = {"tp", "fp", "fn", "tn", "unread", "fpr", "fnr"}
+AVERAGES = {"micro", "weighted"}
+"""Metrics and rows that say again what others say; all are in scores.csv."""
+
+
+def own_scores(where: StudyDir, trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    """The rows of scores.csv of this trial; of several trials those of their pool."""
+    if not where.scores.exists():
+        return []
+    trial = trials[0]
+    scores = pd.read_csv(where.scores, keep_default_na=False, na_values=NUMBERS)
+    own = scores[(scores["arm"] == trial.arm) & (scores["model"] == trial.model.label)]
+    member = (own["repeat"] == trial.repeat) & (own["fold"] == trial.fold) & (own["seed"] == trial.seed)
+    pool = own["seed"] == -1
+    own = own[pool if len(trials) > 1 and pool.any() else member]
+    own = own[own["split"].isin(["val", "test"]) & ~own["metric"].isin(LEFT_OUT) & ~own["class"].isin(AVERAGES)]
+    own = own[~own["metric"].str.endswith("_uncalibrated")].dropna(subset=["value"])
+    columns = ["split", "class", "metric", "value", "low", "high", "n", "method"]
+    return [_plain(row) for row in own[columns].to_dict("records")]
+
+
+def _plain(row: dict[Any, Any]) -> dict[str, Any]:
+    """JSON values: a missing number is null, a missing text empty."""
+    plain = {key: None if isinstance(value, float) and value != value else value for key, value in row.items()}
+    return plain | {"n": int(plain["n"] or 0), "method": plain["method"] or ""}
+
+
+def banners_of(where: StudyDir) -> list[str]:
+    """What every page about the study begins with, and the mark of a leaky protocol."""
+    told = list(read_json(where.summary).get("banners", [])) if where.summary.exists() else []
+    leaky = where.split_proof.exists() and read_json(where.split_proof).get("leaky", False)
+    if leaky and not any("LEAKY" in str(banner) for banner in told):
+        told.append("LEAKY PROTOCOL: images of one patient were on both sides of the split")
+    return [str(banner) for banner in told]

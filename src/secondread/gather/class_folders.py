@@ -1,0 +1,53 @@
+"""Folders named after classes, also inside split folders and with `images` beside `masks`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from secondread.core.errors import BadData
+from secondread.core.registry import part
+from secondread.core.spec import Gather
+from secondread.gather.files import IMAGE_FOLDERS, SPLIT_FOLDERS, Listing, listing, split_of
+from secondread.gather.found import Found, one_class_per_row
+
+MOST_CLASSES = 60
+NEUTRAL = {*SPLIT_FOLDERS, *IMAGE_FOLDERS}
+
+
+@part("sources", "class_folders")
+def class_folders(root: Path, gather: Gather, /) -> Found:
+    """Images in folders named after their class (Kermany's and COVID-19 Radiography's trees too)."""
+    return from_listing(listing(root))
+
+
+def from_listing(there: Listing) -> Found:
+    """The rows of a listing; raises `BadData` when its folders do not look like classes."""
+    if not there.images:
+        raise BadData(f"no image was found under {there.root}")
+    labels = class_of_each(there.images)
+    if labels is None:
+        raise BadData(
+            f"the folders under {there.root} do not look like classes; use a source that has labels (table, chexpert, "
+            "nih, npz, dicom)"
+        )
+    rows = pd.DataFrame({"row_id": there.images, "path": there.images, "index": -1, "label": labels})
+    rows["split_given"] = [split_of(path) for path in there.images]
+    notes = list(there.notes)
+    if rows["split_given"].notna().any():
+        counts = rows["split_given"].value_counts().to_dict()
+        notes.append("folders give a split: " + ", ".join(f"{name} {count}" for name, count in sorted(counts.items())))
+    return one_class_per_row(there.root, rows, notes)
+
+
+def class_of_each(paths: Sequence[str]) -> list[str] | None:
+    """The class each path names: its first folder that is no split, no `images` and not the same for all."""
+    folders = [[name for name in path.split("/")[:-1] if name.lower() not in NEUTRAL] for path in paths]
+    while folders and all(folders) and len({names[0] for names in folders}) == 1 and all(len(f) > 1 for f in folders):
+        folders = [names[1:] for names in folders]
+    if not folders or not all(folders):
+        return None
+    labels = [names[0] for names in folders]
+    return labels if len(set(labels)) <= min(MOST_CLASSES, max(2, len(paths) // 2)) else None

@@ -1,0 +1,208 @@
+"""What the columns of a table are for, inferred from their names and contents, and told to the user."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from secondread.core.errors import BadData, WrongRequest
+
+NAMES = {
+    "label": r"(label|labels|class|classes|target|diagnosis|finding|findings|finding_labels?|category|dx|y|disease)",
+    "patient": r"(patient|patient_?ids?|patient_?number|subject|subject_?id|pid|patientname)",
+    "split": r"(split|fold_?name|set|subset|partition|usage|part)",
+    "sex": r"(sex|gender|patient_(sex|gender))",
+    "age": r"(age|patient_?age|age_years)",
+    "view": r"(view|view_?position|projection|orientation|ap_pa)",
+    "site": r"(site|hospital|institution|institution_?name|center|centre|source|scanner|manufacturer|vendor)",
+}
+SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
+               "test": "test", "testing": "test"}  # fmt: skip
+NO_FINDING = {"no finding", "no findings", "none", "normal", "no_finding", "nofinding", ""}
+SEPARATORS = ("|", ";")
+LABEL_VALUES = {-1.0, 0.0, 1.0}
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The column of each role; `labels` holds one column of class names, or one column per class."""
+
+    path: str
+    labels: list[str]
+    patient: str | None = None
+    split: str | None = None
+    sex: str | None = None
+    age: str | None = None
+    view: str | None = None
+    site: str | None = None
+    files: list[str | None] = field(default_factory=list, repr=False)
+    """The file of each row of the table, null where there is none."""
+
+    @property
+    def note(self) -> str:
+        told = [f"path = {self.path}", f"label = {_few(self.labels)}"]
+        told += [f"{role} = {name}" for role in ("patient", "split", "sex", "age", "view", "site")
+                 if (name := getattr(self, role))]  # fmt: skip
+        return "columns: " + ", ".join(told)
+
+    @property
+    def taken(self) -> set[str]:
+        return {
+            self.path,
+            *self.labels,
+            *filter(None, [self.patient, self.split, self.sex, self.age, self.view, self.site]),
+        }
+
+
+def read_table_file(path: Path) -> pd.DataFrame:
+    """A CSV, TSV, Parquet or Excel table, text columns as they stand; raises `BadData`."""
+    try:
+        if path.suffix.lower() == ".parquet":
+            table = pd.read_parquet(path)
+        elif path.suffix.lower() == ".xlsx":
+            table = pd.read_excel(path)
+        else:
+            separator = "\t" if path.suffix.lower() == ".tsv" else _separator(path)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # rows with a field too many; what they name is checked below
+                table = pd.read_csv(path, encoding="utf-8-sig", low_memory=False, sep=separator, index_col=False)
+    except Exception as error:  # readers of three formats, any of which a damaged file can make raise anything
+        raise BadData(f"cannot read the table {path}: {' '.join(str(error).split())[:160]}") from error
+    table.columns = [str(name).strip() for name in table.columns]
+    unnamed = [name for name in table.columns if name.startswith("Unnamed:") and table[name].isna().all()]
+    if table.empty:
+        raise BadData(f"the table {path} has no rows")
+    if len(set(table.columns)) != len(table.columns):
+        raise BadData(f"the table {path} has two columns of one name")
+    return table.drop(columns=unnamed).reset_index(drop=True)
+
+
+def _separator(path: Path) -> str:
+    with open(path, encoding="utf-8-sig", errors="replace") as opened:
+        head = opened.readline(65536)
+    return max([",", ";", "\t"], key=head.count)
+
+
+def infer_roles(
+    table: pd.DataFrame, images: Sequence[str], beside: str, given: Mapping[str, str | list[str] | None]
+) -> Roles:
+    """The role of each column; `given` ones win. Raises `WrongRequest` for a column that is not there.
+
+    `images` are the image files (relative), `beside` the folder of the table relative to the same root.
+    """
+    for name in [n for value in given.values() for n in (value if isinstance(value, list) else [value]) if n]:
+        if name not in table:
+            raise WrongRequest(f"the table has no column {name!r}. Columns: {', '.join(table.columns)}")
+    path, files = _path_column(table, images, beside, given.get("path"))
+    found: dict[str, str | None] = {}
+    free = [name for name in table.columns if name != path]
+    for role in ("patient", "split", "sex", "age", "view", "site"):
+        asked = given.get(role)
+        found[role] = str(asked) if asked else next((name for name in free if _fits(role, name, table[name])), None)
+        free = [name for name in free if name != found[role]]
+    asked_labels = given.get("label")
+    if asked_labels:
+        labels = asked_labels if isinstance(asked_labels, list) else [asked_labels]
+    else:
+        labels = _label_columns(table[free])
+    return Roles(path=path, labels=labels, files=files, **found)
+
+
+def _path_column(
+    table: pd.DataFrame, images: Sequence[str], beside: str, asked: str | list[str] | None
+) -> tuple[str, list[str | None]]:
+    """The column that names files, and the file of each row."""
+    finder = FileFinder(images, beside)
+    candidates = [str(asked)] if asked else [n for n in table.columns if not pd.api.types.is_float_dtype(table[n])]
+    best: tuple[int, str, list[str | None]] = (0, "", [])
+    for name in candidates:
+        files = [finder.find(value) for value in table[name].astype("string").fillna("").tolist()]
+        hits = sum(file is not None for file in files)
+        distinct = len({file for file in files if file})
+        if distinct > best[0] and distinct >= 0.5 * hits:
+            best = (distinct, name, files)
+    if not best[0]:
+        raise BadData(
+            "no column of the table names the image files"
+            + (f" (first value of {asked!r}: {table[str(asked)].iloc[0]!r})" if asked else "; set path: COLUMN")
+        )
+    return best[1], best[2]
+
+
+class FileFinder:
+    """Finds the file a table means: by its path, by the end of its path, or by its name with or without suffix."""
+
+    def __init__(self, images: Sequence[str], beside: str) -> None:
+        self.known = set(images)
+        self.beside = f"{beside}/" if beside else ""
+        self.by_name: dict[str, str | None] = {}
+        for path in images:
+            name = path.rsplit("/", 1)[-1]
+            for key in {name, name.rsplit(".", 1)[0]}:
+                self.by_name[key] = None if key in self.by_name else path  # a name that two files have finds neither
+
+    def find(self, value: str) -> str | None:
+        text = value.strip().replace("\\", "/").removeprefix("./").lstrip("/")
+        while text:
+            for candidate in (self.beside + text, text):
+                if candidate in self.known:
+                    return candidate
+            if "/" not in text:
+                break
+            text = text.split("/", 1)[1]
+        name = value.strip().replace("\\", "/").rsplit("/", 1)[-1]
+        return self.by_name.get(name) or self.by_name.get(name.rsplit(".", 1)[0])
+
+
+def _fits(role: str, name: str, column: pd.Series) -> bool:
+    simple = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    if not re.fullmatch(NAMES[role], simple):
+        return False
+    if role == "split":
+        words = column.dropna().astype(str).str.lower().unique()
+        return len(words) > 0 and set(words) <= set(SPLIT_WORDS)
+    if role == "age":
+        return bool(ages(column).notna().any())
+    return bool(column.notna().any())
+
+
+def ages(column: pd.Series) -> pd.Series:
+    """Years as numbers; `054Y`, `6M` and the like are read."""
+    text = column.astype("string").str.strip().str.upper()
+    parts = text.str.extract(r"^0*(\d+(?:\.\d+)?)\s*([YMWD]?)$")
+    years = pd.to_numeric(parts[0], errors="coerce")
+    scale = parts[1].map({"M": 1 / 12, "W": 1 / 52.18, "D": 1 / 365.25}).fillna(1.0)
+    return (years * scale).astype("float64")
+
+
+def _label_columns(free: pd.DataFrame) -> list[str]:
+    """A column that is called like a label, else every column that holds nothing but 1, 0, -1 and gaps."""
+    names = [str(name) for name in free.columns]
+    named = [name for name in names if _fits("label", name, free[name])]
+    if named:
+        return named[:1]
+    flags = [name for name in names if _is_flag(free[name])]
+    if flags:
+        return flags
+    words = [name for name in names if free[name].dtype == object or pd.api.types.is_string_dtype(free[name])]
+    few = [name for name in words if 2 <= free[name].nunique() <= min(20, max(2, len(free) // 3))]
+    if few:
+        return few[:1]
+    raise BadData(f"no column of the table looks like a label; set label: COLUMN. Columns: {', '.join(free.columns)}")
+
+
+def _is_flag(column: pd.Series) -> bool:
+    numbers = pd.to_numeric(column, errors="coerce")
+    if numbers.notna().sum() == 0 or (column.notna() & numbers.isna()).any():
+        return False
+    return set(np.unique(numbers.dropna())) <= LABEL_VALUES
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"

@@ -1,0 +1,107 @@
+"""Trees of DICOM files: patient, sex, age, view and site from the header; the label from a table, a tag or a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from secondread.core.errors import BadData, WrongRequest
+from secondread.core.progress import progress
+from secondread.core.registry import part
+from secondread.core.spec import Gather
+from secondread.gather.class_folders import class_of_each
+from secondread.gather.columns import ages
+from secondread.gather.files import Listing, listing, split_of
+from secondread.gather.found import Found, one_class_per_row
+from secondread.gather.table import best_table, from_table
+from secondread.images.decode import Refusal
+from secondread.images.decode_pool import Crash, in_processes
+
+HEADER_BYTES = 1 << 20
+"""Read first; a header longer than this is rare, and then the whole file is read."""
+
+
+@part("sources", "dicom")
+def dicom(
+    root: Path, gather: Gather, /, *, table: str = "", label: str | list[str] | None = None, tag: str = ""
+) -> Found:
+    """A tree of DICOM files; labels from `table` (found by itself), from a header `tag`, or from class folders."""
+    return from_listing(listing(root), table, label, tag)
+
+
+def from_listing(there: Listing, table: str = "", label: str | list[str] | None = None, tag: str = "") -> Found:
+    headers = read_headers(there.root, there.images, tag)
+    if headers["patient"].isna().all() and headers["modality"].isna().all():
+        raise BadData(f"no DICOM file was found under {there.root}")
+    found = _labelled(there, headers, table, label, tag)
+    told = headers.set_index("path").loc[found.rows["path"]].reset_index()
+    rows = found.rows.copy()
+    for name in ("patient", "sex", "age", "view", "site"):
+        own = rows[name] if name in rows else pd.Series([None] * len(rows), dtype=object)
+        rows[name] = told[name].where(told[name].notna(), own.to_numpy())
+    rows["x_modality"] = told["modality"]
+    rule = "DICOM header (PatientID)" if told["patient"].notna().any() else found.patient_rule
+    return Found(found.root, rows, found.classes, found.values, found.exclusive, found.notes, rule)
+
+
+def _labelled(there: Listing, headers: pd.DataFrame, table: str, label: str | list[str] | None, tag: str) -> Found:
+    given = {"label": label}
+    if tag:
+        rows = pd.DataFrame({"row_id": headers["path"], "path": headers["path"], "index": -1, "label": headers["tag"]})
+        known = rows["label"].notna().to_numpy()
+        if not known.any():
+            raise WrongRequest(f"no DICOM file has a value for the tag {tag!r}")
+        note = f"labels: DICOM tag {tag}; {int((~known).sum())} files without it left out"
+        rows["split_given"] = [split_of(path) for path in rows["path"]]
+        return one_class_per_row(there.root, rows[known].reset_index(drop=True), [note, *there.notes])
+    if table:
+        return from_table(there, table, given)
+    if there.tables:
+        return best_table(there, given)
+    labels = class_of_each(there.images)
+    if labels is None:
+        raise BadData(f"no label for the DICOM files under {there.root}: give a table or a tag, or class folders")
+    rows = pd.DataFrame({"row_id": there.images, "path": there.images, "index": -1, "label": labels})
+    rows["split_given"] = [split_of(path) for path in there.images]
+    return one_class_per_row(there.root, rows, there.notes)
+
+
+def read_headers(root: Path, paths: Sequence[str], tag: str) -> pd.DataFrame:
+    """Columns path, patient, sex, age, view, site, modality, tag of each file; null where a file is no DICOM file."""
+    made: list[dict[str, Any]] = [{}] * len(paths)
+    jobs = [(str(root), path, tag) for path in paths]
+    with progress("headers", len(paths), "files") as shown:
+        for start, results in in_processes(_headers, jobs, chunk=256, few=512):
+            for k, result in enumerate(results):
+                made[start + k] = {} if isinstance(result, Crash) else result
+            shown.advance(len(results))
+    table = pd.DataFrame({"path": list(paths)})
+    for name in ("patient", "sex", "age", "view", "site", "modality", "tag"):
+        table[name] = pd.Series([one.get(name) for one in made], dtype="string")
+    return table.assign(age=ages(table["age"]) if len(table) else np.nan)
+
+
+def _headers(jobs: Sequence[tuple[str, str, str]]) -> list[dict[str, Any]]:
+    return [_header(os.path.join(root, path), tag) for root, path, tag in jobs]
+
+
+def _header(path: str, tag: str) -> dict[str, Any]:
+    """What one header says; empty for what is not a readable DICOM file (the audit says why)."""
+    from secondread.images.dicom import header_facts
+
+    try:
+        with open(path, "rb") as opened:
+            content = opened.read(HEADER_BYTES)
+        tags = header_facts(content, tag)
+    except (OSError, Refusal):
+        return {}
+    return {
+        "patient": tags.get("PatientID"), "sex": tags.get("PatientSex"), "age": tags.get("PatientAge"),
+        "view": tags.get("ViewPosition"), "site": tags.get("InstitutionName") or tags.get("Manufacturer"),
+        "modality": tags.get("Modality"), "tag": tags.get(tag) if tag else None,
+    }  # fmt: skip

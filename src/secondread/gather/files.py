@@ -1,0 +1,107 @@
+"""Which files of a folder are images to be gathered, and what their folders say."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from secondread.core.errors import BadData
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".dcm", ".dicom",
+                  ".ima"}  # fmt: skip
+TABLE_SUFFIXES = {".csv", ".tsv", ".parquet", ".xlsx"}
+MASK_FOLDERS = {"mask", "masks", "segmentation", "segmentations", "lung_masks", "annotations"}
+IMAGE_FOLDERS = {"image", "images", "img", "imgs", "data", "files", "jpg", "jpeg", "png", "dicom"}
+SPLIT_FOLDERS = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+SKIPPED = re.compile(r"^(\.|__MACOSX$|@eaDir$|Thumbs\.db$)")
+
+
+@dataclass
+class Listing:
+    """The image files of a folder (paths relative to it, in order), its tables, and what was passed over."""
+
+    root: Path
+    images: list[str] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
+    arrays: list[str] = field(default_factory=list)
+    masks: int = 0
+    others: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def notes(self) -> list[str]:
+        told = []
+        if self.masks:
+            told.append(f"{self.masks} files in folders of masks were passed over")
+        if self.others:
+            kinds = ", ".join(f"{count} {kind or 'without suffix'}" for kind, count in self.others.most_common(4))
+            told.append(f"{sum(self.others.values())} files of other kinds were passed over: {kinds}")
+        return told
+
+
+def listing(root: Path) -> Listing:
+    """Everything under `root`, sorted by path; raises `BadData` when it is no folder."""
+    if not root.is_dir():
+        raise BadData(f"{root} is not a folder: say where the images are with --data or gather.source.root")
+    found = Listing(root)
+    for relative, in_masks in _walk(root, "", False):
+        suffix = os.path.splitext(relative)[1].lower()
+        if suffix in TABLE_SUFFIXES:
+            found.tables.append(relative)
+        elif suffix == ".npz":
+            found.arrays.append(relative)
+        elif suffix in IMAGE_SUFFIXES or (not suffix and _is_dicom(root / relative)):
+            if in_masks:
+                found.masks += 1
+            else:
+                found.images.append(relative)
+        else:
+            found.others[suffix] += 1
+    return found
+
+
+def _walk(root: Path, inside: str, in_masks: bool) -> Iterator[tuple[str, bool]]:
+    folders = []
+    try:
+        entries = sorted(os.scandir(root / inside), key=lambda entry: entry.name)
+    except OSError as error:
+        raise BadData(f"cannot list {root / inside}: {error.strerror}") from error
+    for entry in entries:
+        if SKIPPED.match(entry.name):
+            continue
+        relative = f"{inside}/{entry.name}" if inside else entry.name
+        if entry.is_dir(follow_symlinks=True):
+            folders.append((relative, in_masks or entry.name.lower() in MASK_FOLDERS))
+        elif entry.is_file() or entry.is_symlink():
+            yield relative, in_masks
+    for relative, masks in folders:
+        if not _leads_back(root, relative):
+            yield from _walk(root, relative, masks)
+
+
+def _leads_back(root: Path, relative: str) -> bool:
+    """Whether a folder is a link to one that contains it."""
+    path = root / relative
+    return path.is_symlink() and path.resolve() in (root / relative).absolute().parents
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        with open(path, "rb") as opened:
+            return opened.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def split_of(relative: str) -> str | None:
+    """train, val or test where a folder of the path says so."""
+    return next(
+        (SPLIT_FOLDERS[part.lower()] for part in relative.split("/")[:-1] if part.lower() in SPLIT_FOLDERS), None
+    )

@@ -1,0 +1,83 @@
+"""What kind of data set a folder is, found by looking at it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from secondread.core.errors import BadData
+from secondread.core.registry import part
+from secondread.core.spec import Gather
+from secondread.gather import chexpert, class_folders, dicom, nih, npz, table
+from secondread.gather.files import Listing, listing, split_of
+from secondread.gather.found import UNLABELLED, Found, one_class_per_row
+
+DICOM_SHARE = 0.5
+
+
+@part("sources", "auto")
+def auto(root: Path, gather: Gather, /) -> Found:
+    """Recognises the layout: CheXpert, NIH, npz, DICOM, a table, class folders; else images without labels."""
+    if root.is_file():
+        return _file(root)
+    if chexpert.is_chexpert(root):
+        return _told(chexpert.chexpert(root, gather), "CheXpert")
+    there = listing(root)
+    if nih.table_of(there):
+        return _told(nih.from_listing(there), "NIH ChestX-ray14")
+    if there.arrays and not there.images:
+        return _told(npz.from_listing(there), "npz")
+    if not there.images:
+        raise BadData(f"no image was found under {root}")
+    tabled = _by_table(there)
+    if _mostly_dicom(there):
+        try:
+            return _told(dicom.from_listing(there), "DICOM")
+        except BadData:
+            if tabled is None:
+                raise
+    labels = class_folders.class_of_each(there.images)
+    if tabled is not None and (labels is None or len(tabled.rows) >= 0.9 * len(there.images)):
+        return _told(tabled, "table")
+    if labels is not None and len(set(labels)) > 1:
+        return _told(class_folders.from_listing(there), "class folders")
+    return _unlabelled(there)
+
+
+def _file(path: Path) -> Found:
+    if path.suffix.lower() == ".npz":
+        return _told(npz.from_npz(path.parent, path.name, None, []), "npz")
+    there = listing(path.parent)
+    return _told(table.from_table(there, path.name, {}), "table")
+
+
+def _by_table(there: Listing) -> Found | None:
+    """The best table, if it speaks of the images at all."""
+    try:
+        return table.best_table(there, {}) if there.tables else None
+    except BadData:
+        return None
+
+
+def _mostly_dicom(there: Listing) -> bool:
+    sample = there.images[:: max(1, len(there.images) // 50)]
+    hits = 0
+    for name in sample:
+        try:
+            with open(there.root / name, "rb") as opened:
+                hits += opened.read(132)[128:] == b"DICM"
+        except OSError:
+            continue
+    return hits > DICOM_SHARE * len(sample)
+
+
+def _unlabelled(there: Listing) -> Found:
+    rows = pd.DataFrame({"row_id": there.images, "path": there.images, "index": -1, "label": UNLABELLED})
+    rows["split_given"] = [split_of(path) for path in there.images]
+    return one_class_per_row(there.root, rows, ["layout: images without labels", *there.notes])
+
+
+def _told(found: Found, layout: str) -> Found:
+    return Found(found.root, found.rows, found.classes, found.values, found.exclusive,
+                 [f"layout: {layout}", *found.notes], found.patient_rule)  # fmt: skip

@@ -1,0 +1,136 @@
+"""Any table (CSV, TSV, Parquet, Excel) that names image files and says what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from secondread.core.errors import BadData
+from secondread.core.registry import part
+from secondread.core.spec import Gather
+from secondread.gather.columns import NO_FINDING, SEPARATORS, SPLIT_WORDS, Roles, ages, infer_roles, read_table_file
+from secondread.gather.files import Listing, listing, split_of
+from secondread.gather.found import Found, many_classes_per_row, one_class_per_row
+
+
+@part("sources", "table")
+def table(
+    root: Path,
+    gather: Gather,
+    /,
+    *,
+    file: str = "",
+    path: str | None = None,
+    label: str | list[str] | None = None,
+    patient: str | None = None,
+    split: str | None = None,
+    sex: str | None = None,
+    age: str | None = None,
+    view: str | None = None,
+    site: str | None = None,
+) -> Found:
+    """A table of any kind whose columns are recognised, echoed, and can be named here."""
+    there = listing(root)
+    given = {"path": path, "label": label, "patient": patient, "split": split, "sex": sex, "age": age, "view": view,
+             "site": site}  # fmt: skip
+    if not file:
+        return best_table(there, given)
+    if not (root / file).is_file():
+        raise BadData(f"the table {file} is not in {root}. Tables there: {', '.join(there.tables[:6]) or 'none'}")
+    return from_table(there, file, given)
+
+
+def best_table(there: Listing, given: Mapping[str, str | list[str] | None]) -> Found:
+    """The table of the folder that names the most images; raises `BadData` when none does."""
+    tried: list[Found] = []
+    reasons = []
+    for name in there.tables:
+        try:
+            tried.append(from_table(there, name, given))
+        except BadData as error:
+            reasons.append(f"{name}: {error}")
+    if not tried:
+        raise BadData(f"no table under {there.root} names images. " + " ".join(reasons[:2]))
+    return max(tried, key=lambda found: len(found.rows))
+
+
+def from_table(there: Listing, name: str, given: Mapping[str, str | list[str] | None]) -> Found:
+    content = read_table_file(there.root / name)
+    roles = infer_roles(content, there.images, name.rsplit("/", 1)[0] if "/" in name else "", given)
+    files = pd.Series(roles.files, dtype=object)
+    rows = rows_of(content, roles)
+    missing = files.isna()
+    notes = [f"table: {name}", roles.note, *there.notes]
+    if missing.any():
+        first = content.loc[missing.to_numpy(), roles.path].iloc[0]
+        notes.append(f"{int(missing.sum())} rows of the table name files that are not there (first: {first})")
+    extra = len(set(there.images) - set(files.dropna()))
+    if extra:
+        notes.append(f"{extra} images are in no row of the table and were not gathered")
+    keep = ~missing.to_numpy() & ~rows["row_id"].duplicated().to_numpy()
+    twice = int((~missing).sum() - keep.sum())
+    if twice:
+        notes.append(f"{twice} rows of the table name a file that an earlier row named; the first counts")
+    return _labelled(there.root, content[keep].reset_index(drop=True), rows[keep].reset_index(drop=True), roles, notes)
+
+
+def rows_of(content: pd.DataFrame, roles: Roles) -> pd.DataFrame:
+    """The rows of a table in the columns of a row, further columns as `x_<name>`."""
+    files = pd.Series(roles.files, dtype=object)
+    rows = pd.DataFrame({"row_id": files, "path": files, "index": -1})
+    for role in ("patient", "sex", "view", "site"):
+        column = getattr(roles, role)
+        rows[role] = content[column].astype("string") if column else None
+    rows["age"] = ages(content[roles.age]) if roles.age else np.nan
+    if roles.split:
+        rows["split_given"] = content[roles.split].astype("string").str.lower().map(SPLIT_WORDS)
+    else:
+        rows["split_given"] = [split_of(file) if file else None for file in roles.files]
+    for name in content.columns:
+        if name not in roles.taken:
+            rows[f"x_{name}"] = content[name]
+    return rows
+
+
+def _labelled(root: Path, content: pd.DataFrame, rows: pd.DataFrame, roles: Roles, notes: list[str]) -> Found:
+    rule = f"column {roles.patient}" if roles.patient else ""
+    if len(roles.labels) > 1:
+        return _from_flags(root, content, rows, roles.labels, notes, rule)
+    column = content[roles.labels[0]]
+    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
+        column = column.astype("Int64")
+    text = column.astype("string").str.strip().fillna("")
+    separator = next((sign for sign in SEPARATORS if text.str.contains(sign, regex=False).any()), None)
+    if separator:
+        parts = [{name.strip() for name in value.split(separator)} for value in text]
+        present = [{name for name in names if name.lower() not in NO_FINDING} for names in parts]
+        notes = [*notes, f"labels are separated by {separator!r}; 'No Finding' means none of them"]
+        return many_classes_per_row(root, rows.assign(label=text), present, notes, rule)
+    empty = (text == "").to_numpy()
+    if empty.any():
+        notes = [*notes, f"{int(empty.sum())} rows of the table have no label and were not gathered"]
+        rows, text = rows[~empty].reset_index(drop=True), text[~empty].reset_index(drop=True)
+    return one_class_per_row(root, rows.assign(label=text.astype(str)), notes, rule)
+
+
+def _from_flags(
+    root: Path, content: pd.DataFrame, rows: pd.DataFrame, labels: list[str], notes: list[str], rule: str
+) -> Found:
+    """One column per class: as many labels per row as it likes, unless every row has exactly one."""
+    values = content[labels].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float32)
+    exclusive = bool(((values == 1).sum(axis=1) == 1).all() and np.isin(values, (0.0, 1.0)).all())
+    return Found(root, rows.assign(label=label_text(values, labels)), labels, values, exclusive, notes, rule)
+
+
+def label_text(values: np.ndarray, labels: list[str]) -> list[str]:
+    """The labels of each row as found, in words: what is present, and what is uncertain with a question mark."""
+    marks = {1.0: "", -1.0: "?"}
+    kinds, kind_of = np.unique(np.nan_to_num(values, nan=0.0), axis=0, return_inverse=True)
+    texts = [
+        "|".join(name + marks[value] for name, value in zip(labels, kind, strict=True) if value in marks)
+        for kind in kinds.tolist()
+    ]
+    return [texts[kind] for kind in kind_of.reshape(-1).tolist()]

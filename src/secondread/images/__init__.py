@@ -1,0 +1,1 @@
+"""Images: decoding, cache, augmentation, batches, the phantom."""

@@ -1,0 +1,106 @@
+"""Augmentation of a whole batch at once, each image by its own random draw.
+
+An `Augment` takes images [B,C,H,W] (float, 0..255), labels [B,K] and an explicit generator, and gives images and labels
+of the same shapes. All draws are symmetric and borders are mirrored, so that the mean brightness of the data stays what
+the model's normalisation was computed from; grey images stay grey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from secondread.core.registry import part
+from secondread.images.augment_geometry import Geometry, warped
+from secondread.images.augment_mixing import mixed_images, pasted_images
+from secondread.images.augment_photometry import blurred, brightened, contrasted, cut_out, noised
+
+Augment = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+Degrees = Annotated[float, Field(ge=0.0, le=180.0)]
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+Flip = Literal["none", "horizontal", "vertical", "both"]
+
+
+@dataclass(frozen=True)
+class ImagesOnly:
+    """An augmentation that leaves the labels alone."""
+
+    change: Callable[[Tensor, torch.Generator], Tensor]
+
+    def __call__(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return self.change(images, generator), labels
+
+
+@part("augment", "none")
+def none() -> Augment | None:
+    """Images as they are."""
+    return None
+
+
+@part("augment", "traditional")
+def traditional(*, rotation: Degrees = 15.0, horizontal: bool = True, vertical: bool = True) -> Augment:
+    """Random rotation, horizontal and vertical flips, as the published systems do (a mirrored chest is unreal)."""
+    geometry = Geometry(rotation=rotation, horizontal=horizontal, vertical=vertical)
+    return ImagesOnly(lambda images, generator: warped(images, geometry, generator))
+
+
+@part("augment", "affine")
+def affine(*, shift: Share = 0.1, zoom: Share = 0.1, rotation: Degrees = 10.0, flip: Flip = "none") -> Augment:
+    """Random shift, zoom and rotation; flips by option."""
+    horizontal, vertical = flip in ("horizontal", "both"), flip in ("vertical", "both")
+    geometry = Geometry(rotation, shift, zoom, horizontal, vertical)
+    return ImagesOnly(lambda images, generator: warped(images, geometry, generator))
+
+
+@part("augment", "light")
+def light(*, rotation: Degrees = 5.0, shift: Share = 0.04, zoom: Share = 0.06, brightness: Share = 0.08) -> Augment:
+    """Small shift, zoom, rotation and brightness; no flips."""
+    geometry = Geometry(rotation, shift, zoom)
+
+    def change(images: Tensor, generator: torch.Generator) -> Tensor:
+        return brightened(warped(images, geometry, generator), brightness, generator)
+
+    return ImagesOnly(change)
+
+
+@part("augment", "strong")
+def strong(
+    *,
+    rotation: Degrees = 10.0,
+    shift: Share = 0.08,
+    zoom: Share = 0.15,
+    brightness: Share = 0.15,
+    contrast: Share = 0.3,
+    noise: Share = 0.03,
+    blur: Share = 0.5,
+    cutout: Share = 0.25,
+) -> Augment:
+    """Shift, zoom, rotation, brightness, contrast, noise, blur and cut-out; no flips."""
+    geometry = Geometry(rotation, shift, zoom)
+
+    def change(images: Tensor, generator: torch.Generator) -> Tensor:
+        images = warped(images, geometry, generator)
+        images = contrasted(images, contrast, generator)
+        images = brightened(images, brightness, generator)
+        images = blurred(images, blur, generator)
+        images = noised(images, noise, generator)
+        return cut_out(images, cutout, generator)
+
+    return ImagesOnly(change)
+
+
+@part("augment", "mixup")
+def mixup(*, alpha: Annotated[float, Field(gt=0.0)] = 0.2) -> Augment:
+    """Each image and its labels blended with another of the batch (Zhang et al. 2018)."""
+    return lambda images, labels, generator: mixed_images(images, labels, alpha, generator)
+
+
+@part("augment", "cutmix")
+def cutmix(*, alpha: Annotated[float, Field(gt=0.0)] = 1.0) -> Augment:
+    """A rectangle of each image replaced by that of another, labels in proportion (Yun et al. 2019)."""
+    return lambda images, labels, generator: pasted_images(images, labels, alpha, generator)

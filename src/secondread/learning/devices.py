@@ -1,0 +1,160 @@
+"""Where training runs: device, precision, processes, threads and the allocator, through Accelerate."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.utils.deterministic
+
+from secondread.core.errors import BadData, WrongRequest
+from secondread.core.spec import Engine
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+MMAP_MAX, TRIM_THRESHOLD = -4, -1  # glibc's M_MMAP_MAX and M_TRIM_THRESHOLD
+KEEP_ALL = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The device of this process and its place among the processes of one training."""
+
+    accelerator: Accelerator
+    compiled: bool = False
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.accelerator.device
+        return device
+
+    @property
+    def rank(self) -> int:
+        return int(self.accelerator.process_index)
+
+    @property
+    def world(self) -> int:
+        return int(self.accelerator.num_processes)
+
+    @property
+    def is_main(self) -> bool:
+        return bool(self.accelerator.is_main_process)
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device.type != "cpu"
+
+    def gathered(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The tensors of all processes, one after the other along the first axis."""
+        joined: torch.Tensor = self.accelerator.gather(tensor)
+        return joined
+
+    def wait(self) -> None:
+        self.accelerator.wait_for_everyone()
+
+    def main_first(self) -> AbstractContextManager[None]:
+        """Within the block the first process goes ahead: what it puts on disk the others find."""
+        first: AbstractContextManager[None] = self.accelerator.main_process_first()
+        return first
+
+
+def machine(engine: Engine | None = None) -> Machine:
+    """The machine that `engine` and the environment (torchrun, SLURM, or one process) name.
+
+    Raises `WrongRequest` for a precision the device does not have.
+    """
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    engine = engine or Engine()
+    _processes_from_slurm()
+    on_gpu = torch.cuda.is_available()
+    precision = _precision(engine, on_gpu)
+    _deterministic()
+    set_threads(engine)
+    if AcceleratorState._shared_state and AcceleratorState().mixed_precision != precision:
+        AcceleratorState._reset_state()
+    if not on_gpu:
+        tune_allocator()
+    accelerator = Accelerator(cpu=not on_gpu, mixed_precision=precision)
+    return Machine(accelerator, compiled=engine.compile is True)
+
+
+def set_threads(engine: Engine) -> None:
+    """Give torch its threads: as many as named, else torch's own choice (OMP_NUM_THREADS or one per core).
+
+    The number decides how sums are split and so the last bits of every result: it never depends on load.
+    """
+    if engine.threads != "auto":
+        torch.set_num_threads(engine.threads)
+
+
+@functools.cache
+def tune_allocator() -> bool:
+    """Keep freed activations in the heap instead of handing pages back at every step; True where glibc took it.
+
+    The next step wants the same sizes again; without this each step pays for fresh pages.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    libc: Any = ctypes.CDLL(None)
+    return bool(libc.mallopt(MMAP_MAX, 0)) and bool(libc.mallopt(TRIM_THRESHOLD, KEEP_ALL))
+
+
+def launched_processes() -> int:
+    """How many processes torchrun or SLURM started for this training."""
+    return int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1")))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on the GPU or on the CPU."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in str(error) or "out of memory" in str(error))
+
+
+@contextmanager
+def memory_told(name: str) -> Iterator[None]:
+    """Turn an out-of-memory error of any device into a `BadData` that says what to change."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if out_of_memory(error):
+            raise BadData(f"{name}: out of memory: lower train.batch or train.size") from error
+        raise
+
+
+def _precision(engine: Engine, on_gpu: bool) -> str:
+    if engine.precision == "auto":
+        return "bf16" if on_gpu and torch.cuda.is_bf16_supported() else "no"
+    if engine.precision == "fp16" and not on_gpu:
+        raise WrongRequest("engine.precision: fp16 needs a GPU; use fp32 or bf16")
+    return "no" if engine.precision == "fp32" else engine.precision
+
+
+def _deterministic() -> None:
+    """Same seed, same machine, same numbers."""
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a pass over each tensor
+    if not torch.cuda.is_available():
+        torch.use_deterministic_algorithms(True)
+
+
+def _processes_from_slurm() -> None:
+    """Name rank and world the way torchrun does where SLURM started the processes."""
+    given = os.environ
+    if "RANK" in given or int(given.get("SLURM_NTASKS", "1")) < 2 or "SLURM_PROCID" not in given:
+        return
+    given["RANK"], given["WORLD_SIZE"] = given["SLURM_PROCID"], given["SLURM_NTASKS"]
+    given["LOCAL_RANK"] = given.get("SLURM_LOCALID", "0")
+    given.setdefault("MASTER_ADDR", given.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1"))
+    given.setdefault("MASTER_PORT", str(20_000 + int(given.get("SLURM_JOB_ID", "0")) % 20_000))

@@ -1,0 +1,9 @@
+"""Scores, statistics, calibration and distances: arrays in, numbers out.
+
+From the ground up: `cases` (predictions beside the truth), `ranks` and `tally` (weighted sums for all replicates at
+once), `catalogue` (the metrics), `scores`, `resampling` (the shared patient bootstrap), `intervals`, `delong`,
+`comparisons`, `multiplicity`, `treatment` (recipes over folds, seeds, architectures), `claims` (verdicts); `defended`
+puts them together: every score with its interval, two models compared. `curves`, `reliability`, `usefulness` and
+`thresholds` serve figures and operating points; `calibration` is the operating point. `distances` and `neighbours`
+judge generated images by their features.
+"""

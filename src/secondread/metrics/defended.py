@@ -1,0 +1,227 @@
+"""Every score with its interval, and two models compared, by the method that fits: the face that reports use."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondread.core.errors import BadData
+from secondread.metrics.cases import Cases
+from secondread.metrics.catalogue import METRICS
+from secondread.metrics.claims import minimal_detectable_difference, probability_of_false_claim
+from secondread.metrics.comparisons import mcnemar, paired_bootstrap, smallest_side, value_of
+from secondread.metrics.delong import Difference, delong, paired_delong
+from secondread.metrics.intervals import at_the_edge, bca, logit_t, wilson
+from secondread.metrics.resampling import Replicates, Resampling, leave_outs, replicates
+from secondread.metrics.scores import Key, Score, score
+from secondread.metrics.tally import tally
+
+if TYPE_CHECKING:
+    from secondread.core.tables import Task
+
+Method = Literal["delong", "wilson", "bootstrap"]
+SHARES = {"accuracy", "precision", "recall", "specificity", "exact_match"}
+"""Metrics that are a share of cases where they concern one class, or all cases once."""
+UNIT = SHARES | {"f1", "auroc", "average_precision", "balanced_accuracy"}
+"""Metrics between 0 and 1, best at 1."""
+
+
+def interval_method(metric: str, row: str, task: Task, clustered: bool) -> Method:
+    """DeLong for an AUROC and Wilson for a share of independent rows; bootstrap for clustered rows or another score.
+
+    With clusters DeLong and Wilson claim too much: at three images a patient their 95 % intervals hold about 87 %.
+    """
+    whole = row not in {"macro", "micro", "weighted", "chexpert_five"}
+    if clustered or not whole:
+        return "bootstrap"
+    if metric == "auroc":
+        return "delong"
+    share_of_all = metric in {"accuracy", "exact_match"} and (task == "multilabel" or row == "overall")
+    return "wilson" if share_of_all or metric in {"precision", "recall", "specificity"} else "bootstrap"
+
+
+def scores_with_intervals(
+    cases: Cases,
+    drawn: Resampling,
+    names: Iterable[str] | None = None,
+    *,
+    confidence: float = 0.95,
+    made: Replicates | None = None,
+) -> list[Score]:
+    """Every value of these metrics with the interval that fits it.
+
+    Bootstrap intervals are logit-t for AUROC and average precision and BCa for the rest (both held their level in
+    `bench/coverage.py`). A NaN keeps its reason and has no interval.
+    `made`: `replicates(cases, drawn, names)` if at hand.
+    """
+    names = None if names is None else list(names)
+    scored = score(cases, names)
+    made = made if made is not None else replicates(cases, drawn, names)
+    resampled = _bootstrap_intervals(cases, drawn, scored, made, confidence, names)
+    return [
+        with_interval(cases, one, drawn.clustered, resampled[one.metric, one.row], drawn, confidence) for one in scored
+    ]
+
+
+def with_interval(
+    cases: Cases,
+    one: Score,
+    clustered: bool,
+    resampled: tuple[float, float, str],
+    drawn: Resampling,
+    confidence: float = 0.95,
+) -> Score:
+    """One score with the interval of `interval_method`. resampled: low, high and name of its bootstrap interval."""
+    if math.isnan(one.value):
+        return one
+    method = interval_method(one.metric, one.row, cases.task, clustered)
+    k = cases.column(one.row)
+    if method == "delong" and k is not None:
+        read = cases.read[:, k]
+        estimate = delong(cases.probabilities[read, k], cases.truth[read, k] == 1, confidence)
+        return replace(one, low=estimate.low, high=estimate.high, method="DeLong (logit)")
+    if method == "wilson":
+        right, n = share(cases, one.metric, one.row)
+        low, high = wilson(right, n, confidence)
+        return replace(one, low=low, high=high, method="Wilson")
+    low, high, name = resampled
+    if low == high and one.value in (0.0, 1.0) and one.metric in UNIT:
+        low, high = at_the_edge(one.value, smallest_side(cases, one.row, drawn), confidence)
+        name = "exact bound (no errors seen)" if one.value == 1.0 else "exact bound"
+    return replace(one, low=low, high=high, method=name)
+
+
+def share(cases: Cases, metric: str, row: str) -> tuple[float, float]:
+    """A share as its numerator and denominator."""
+    counted, k = tally(cases), cases.column(row)
+    if metric == "exact_match":
+        return float(counted.exact[0] * cases.read.any(axis=1).sum()), float(cases.read.any(axis=1).sum())
+    if k is None:
+        return float(counted.tp.sum()), float(counted.read[0, 0])
+    tp, positive, decided = (float(s[k, 0]) for s in (counted.tp, counted.positive, counted.decided))
+    n = float(counted.read[k, 0])
+    tn = n - positive - decided + tp
+    return {
+        "accuracy": (tp + tn, n),
+        "precision": (tp, decided),
+        "recall": (tp, positive),
+        "specificity": (tn, n - positive),
+    }[metric]
+
+
+def _bootstrap_intervals(
+    cases: Cases, drawn: Resampling, scored: list[Score], made: Replicates, confidence: float, names: list[str] | None
+) -> dict[Key, tuple[float, float, str]]:
+    points = np.array([one.value for one in scored])
+    values = np.array([made.of(one.metric, one.row) for one in scored]).reshape(len(scored), -1)
+    left_out = leave_outs(cases, drawn, names)
+    apart = np.array([left_out.of(one.metric, one.row) for one in scored]).reshape(len(scored), -1)
+    corrected = bca(points, values, apart, confidence)
+    unit = "patient bootstrap" if drawn.clustered else "bootstrap"
+    held: dict[Key, tuple[float, float, str]] = {}
+    for r, one in enumerate(scored):
+        low, high = corrected[r].tolist()
+        name = f"{unit} (BCa)"
+        if METRICS[one.metric].needs == "ranks" and 0 < one.value < 1:
+            freedom = smallest_side(cases, one.row, drawn) - 1
+            low, high = logit_t(points[r : r + 1], values[r : r + 1], freedom, confidence)[0].tolist()
+            name = f"{unit} (logit t)"
+        held[one.metric, one.row] = (float(low), float(high), name)
+    return held
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The first model against the second on one score; p is not yet corrected for other comparisons."""
+
+    metric: str
+    row: str
+    difference: Difference
+    n: int
+    fewest: int
+    """Patients on the smallest side of any class the score rests on."""
+    mde: float
+    """The true difference this test set would show in four of five repetitions."""
+    p_false_claim: float
+    """P(the first is not more accurate), Christodoulou et al. 2025; NaN for many labels."""
+
+
+def compare(
+    first: Cases,
+    second: Cases,
+    metric: str,
+    row: str,
+    drawn: Resampling,
+    *,
+    confidence: float = 0.95,
+    first_made: Replicates | None = None,
+    second_made: Replicates | None = None,
+) -> Comparison:
+    """First minus second on the same rows, by the paired method that fits.
+
+    Independent rows: paired DeLong for the AUROC of a class, McNemar for accuracy, recall and specificity; else, and
+    with several rows of a patient, the paired patient bootstrap. Raises `BadData` when the rows are not the same.
+    """
+    _same_cases(first, second)
+    values = value_of(first, (metric, row)), value_of(second, (metric, row))
+    difference = None
+    if not drawn.clustered and np.isfinite(values).all():
+        difference = _analytic(first, second, metric, row, confidence)
+    fewest = smallest_side(first, row, drawn)
+    if difference is None:
+        made = [
+            m if m is not None else replicates(c, drawn, [metric])
+            for c, m in ((first, first_made), (second, second_made))
+        ]
+        difference = paired_bootstrap(
+            values[0] - values[1], made[0].of(metric, row), made[1].of(metric, row), fewest, confidence
+        )
+    rows = first.read & second.read
+    k = first.column(row)
+    n = int(rows[:, k].sum() if k is not None else rows.any(axis=1).sum())
+    return Comparison(
+        metric, row, difference, n, fewest, minimal_detectable_difference(difference.se), _false_claim(first, second)
+    )
+
+
+def _same_cases(first: Cases, second: Cases) -> None:
+    if first.n != second.n or not np.array_equal(first.y_true, second.y_true, equal_nan=True):
+        raise BadData("a paired comparison needs the same cases in the same order for both models")
+
+
+def _analytic(first: Cases, second: Cases, metric: str, row: str, confidence: float) -> Difference | None:
+    k = first.column(row)
+    if metric == "auroc" and k is not None:
+        read = first.read[:, k]
+        scores = first.probabilities[read, k], second.probabilities[read, k]
+        return paired_delong(*scores, first.truth[read, k] == 1, confidence)
+    asked = _rows_of_share(first, metric, k)
+    return None if asked is None else mcnemar(right(first, k)[asked], right(second, k)[asked], confidence)
+
+
+def _rows_of_share(cases: Cases, metric: str, k: int | None) -> NDArray[np.bool_] | None:
+    """The cases whose right answers a metric counts; None when it is not such a share."""
+    if metric == "accuracy" and (k is not None or cases.exclusive):
+        return cases.read[:, 0 if k is None else k]
+    if metric in {"recall", "specificity"} and k is not None:
+        side = 1 if metric == "recall" else 0
+        return np.asarray(cases.read[:, k] & (cases.truth[:, k] == side))
+    return None
+
+
+def right(cases: Cases, k: int | None = None) -> NDArray[np.bool_]:
+    """[N]: the decision (about class k, or the whole row) is right."""
+    wrong = (cases.truth != cases.decided) | ~cases.read
+    return np.asarray(~(wrong.any(axis=1) if k is None else wrong[:, k]))
+
+
+def _false_claim(first: Cases, second: Cases) -> float:
+    if not first.exclusive:
+        return math.nan
+    rows = first.read[:, 0] & second.read[:, 0]
+    return probability_of_false_claim(right(first)[rows], right(second)[rows])

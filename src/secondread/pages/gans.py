@@ -1,0 +1,40 @@
+"""GAN quality: what is measured of the synthetic images, beside what real images of the same number would give."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from secondread.pages.style import INK, legend_below, nothing, panels, pens, styled, words
+
+
+@styled
+def figure(quality: pd.DataFrame) -> Figure:
+    """One panel per metric, one group per class, one bar per GAN; a black line is the floor (real against real).
+
+    `quality`: columns gan, class, metric, value and, where known, low, high, floor. Several seeds: mean and range.
+    """
+    metrics = list(dict.fromkeys(quality["metric"]))
+    if not metrics:
+        return nothing("No GAN was judged.")
+    targets, colours = list(dict.fromkeys(quality["class"])), pens(quality["gan"])
+    drawn, grid = panels(len(metrics), 4, 2.2, 1.9)
+    step = 0.8 / len(colours)
+    for axes, metric in zip(grid, metrics, strict=True):
+        here = quality[quality["metric"] == metric]
+        for turn, (gan, pen) in enumerate(colours.items()):
+            of_gan = here[here["gan"] == gan].groupby("class")
+            value = of_gan["value"].mean().reindex(targets).to_numpy(dtype=float)
+            low = of_gan["low"].min().reindex(targets).to_numpy(dtype=float)
+            high = of_gan["high"].max().reindex(targets).to_numpy(dtype=float)
+            places = np.arange(len(targets)) + (turn - (len(colours) - 1) / 2) * step
+            axes.bar(places, np.nan_to_num(value), width=step * 0.9, color=pen.colour, alpha=0.85, label=words(gan))
+            axes.vlines(places, low, high, color=INK, lw=0.9)
+        floor = here.groupby("class")["floor"].mean().reindex(targets).to_numpy(dtype=float)
+        axes.hlines(floor, np.arange(len(targets)) - 0.45, np.arange(len(targets)) + 0.45, color=INK, lw=1.3)
+        axes.set_xticks(range(len(targets)), [words(name, 14) for name in targets])
+        axes.set_title(words(metric, 30))
+        axes.grid(axis="x", visible=False)
+    legend_below(drawn, grid)
+    return drawn

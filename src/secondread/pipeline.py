@@ -1,0 +1,137 @@
+"""The list of steps, and what runs, checks and reports on them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from secondread.core.errors import BadData, SecondreadError, WrongRequest
+from secondread.core.files import write_json
+from secondread.core.progress import say
+from secondread.core.provenance import environment
+from secondread.core.spec import Study
+from secondread.core.studydir import StudyDir, Unit
+from secondread.core.studyfile import check_parts, load_study, save_study
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    reads: str
+    writes: str
+
+    def face(self) -> Any:
+        return importlib.import_module(f"secondread.{self.name}.run")
+
+
+STEPS = (
+    Step("gather", "the source", "gather/rows.parquet"),
+    Step("prepare", "gather/", "prepare/, cache/"),
+    Step("synthesize", "prepare/", "synthesize/"),
+    Step("balance", "prepare/, synthesize/rows.parquet", "balance/"),
+    Step("train", "prepare/, balance/, cache/", "train/"),
+    Step("predict", "train/, prepare/, cache/", "predict/"),
+    Step("evaluate", "predict/, train/*/epochs.csv", "evaluate/"),
+    Step("explain", "train/, predict/, evaluate/summary.json", "explain/"),
+    Step("export", "train/, evaluate/", "export/"),
+)
+STEP_NAMES = tuple(step.name for step in STEPS)
+
+
+def step_named(name: str) -> Step:
+    return STEPS[STEP_NAMES.index(name)]
+
+
+def open_study(
+    file: Path, data: Path | None, out: Path | None, only: str | None = None, smoke: bool = False
+) -> tuple[Study, StudyDir]:
+    """The checked study of a file and the directory it lives in (`runs/<study>` when none is given).
+
+    Raises `WrongRequest` for a bad file and when the directory belongs to another study.
+    """
+    study = load_study(file)
+    if smoke:
+        from secondread.smoke import smoke_of
+
+        study, data = smoke_of(study, data)
+    check_parts(study)
+    root = out or Path("runs") / (f"{study.study}-smoke" if smoke else study.study)
+    where = StudyDir(root.resolve(), _data_root(data), only)
+    _claim(study, where)
+    return study, where
+
+
+def run(study: Study, where: StudyDir, steps: tuple[str, ...] = STEP_NAMES) -> None:
+    """Do every step that is missing or stale, in order; what is done stays as it is."""
+    write_json(where.provenance, environment())
+    for name in steps:
+        _run_step(step_named(name), study, where)
+    if {"evaluate", "export"} <= set(steps):  # the report shows what explain and export made after it
+        _run_step(step_named("evaluate"), study, where)
+
+
+def status(where: StudyDir) -> list[dict[str, Any]]:
+    """State of every unit of the study in `where`: `{"step", "unit", "state"}`."""
+    if not where.study_file.exists():
+        raise WrongRequest(f"{where.root} is no study directory (it has no {where.study_file.name})")
+    study = load_study(where.study_file)
+    found = []
+    for step in STEPS:
+        for unit in _units(step, study, where):
+            found.append({"step": step.name, "unit": unit.name, "state": unit.state()})
+    return found
+
+
+def tune(study: Study, where: StudyDir, trials: int) -> list[Path]:
+    """Search `train.search`, judged on validation; the paths of the table of trials and of the best study file."""
+    from secondread.train.tune import tune as search
+
+    best = search(study, where, trials)
+    tuned = where.root / "tune" / "best.yaml"
+    save_study(best, tuned, f"The best of {trials} settings by validation; see tune/trials.csv.")
+    return [where.root / "tune" / "trials.csv", tuned]
+
+
+def results(where: StudyDir) -> list[Path]:
+    """What a person opens next, as far as it exists."""
+    named = [where.report, where.scores, where.comparisons, where.audit_page]
+    bundles = sorted(path.parent for path in (where.root / "export").rglob("model.onnx"))
+    return [path for path in [*named, *bundles] if path.exists()]
+
+
+def _run_step(step: Step, study: Study, where: StudyDir) -> None:
+    waiting = [unit for unit in _units(step, study, where) if unit.state() != "done"]
+    if waiting:
+        say(f"── {step.name}: {len(waiting)} to do")
+    step.face().run(study, where)
+
+
+def _units(step: Step, study: Study, where: StudyDir) -> list[Unit]:
+    try:
+        units: list[Unit] = step.face().units(study, where)
+    except SecondreadError:
+        return []  # an earlier step has not made what this one is planned from
+    return units
+
+
+def _data_root(data: Path | None) -> Path | None:
+    given = data or (Path(os.environ["SECONDREAD_DATA"]) if os.environ.get("SECONDREAD_DATA") else None)
+    if given is None:
+        return None
+    if not given.is_dir():
+        raise BadData(f"the data folder {given} does not exist (--data or $SECONDREAD_DATA)")
+    return given.resolve()
+
+
+def _claim(study: Study, where: StudyDir) -> None:
+    """Write the study file into its directory; a directory of another study is refused."""
+    if where.study_file.exists():
+        other = load_study(where.study_file).study
+        if other != study.study:
+            raise WrongRequest(f"{where.root} holds the study {other!r}, not {study.study!r}: choose another --out")
+    elif where.root.is_dir() and any(where.root.iterdir()):
+        raise WrongRequest(f"{where.root} is not empty and holds no study: choose another --out")
+    save_study(study, where.study_file)

@@ -1,0 +1,80 @@
+"""`secondread audit`: the audit of any folder, table or npz, without a study."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from secondread.core.errors import BadData
+from secondread.core.files import sha256_of_bytes, write_text
+from secondread.core.progress import say
+from secondread.core.studydir import StudyDir
+from secondread.core.studyfile import parse_study
+from secondread.prepare.run import audit_rows
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found; in a notebook it shows itself."""
+
+    data: Path
+    found: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of `audit --json`."""
+        return self.found
+
+    @property
+    def findings(self) -> pd.DataFrame:
+        columns = ["code", "severity", "message", "done", "count"]
+        return pd.DataFrame(self.found["findings"], columns=[*columns, "files"])[columns]
+
+    def _repr_html_(self) -> str:
+        told = ", ".join(f"{escape(name)} {number}" for name, number in self.found["classes"].items())
+        red = "".join(f'<p style="color:#b3261e"><b>{escape(one)}</b></p>' for one in self.found["banners"])
+        head = f"<p>{self.found['files']} images in <code>{escape(str(self.data))}</code>: {told}</p>"
+        return red + head + str(self.findings.to_html(index=False))
+
+
+def audit_folder(data: Path, html: Path | None = None) -> Audit:
+    """Recognise, measure and judge what lies in `data`; measurements are remembered, so a second audit is quick.
+
+    Raises `BadData` when there are no images.
+    """
+    if not data.exists():
+        raise BadData(f"{data} does not exist")
+    root = data.resolve()
+    study = parse_study({"study": _name(root), "gather": {"source": {"name": "auto", "root": "."}}})
+    where = StudyDir(_memory(root), root)
+    gather = importlib.import_module("secondread.gather.run")  # steps meet through files: this is the first of them
+    gather.gather_anew(study, where)
+    found = audit_rows(study, where).as_dict()
+    if html is not None:
+        write_text(html, where.audit_page.read_text(encoding="utf8"))
+    return Audit(data, found)
+
+
+def _name(root: Path) -> str:
+    letters = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in root.name)
+    return letters.lstrip("._-") or "data"
+
+
+def _memory(root: Path) -> Path:
+    """Where measurements of this folder are remembered: the user's cache folder, or a temporary one."""
+    asked = os.environ.get("SECONDREAD_CACHE") or os.environ.get("XDG_CACHE_HOME")
+    base = Path(asked) if asked else Path.home() / ".cache"
+    folder = base / "secondread" / "audit" / f"{_name(root)}-{sha256_of_bytes(str(root).encode())[:12]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        say(f"{base} cannot be written: this audit is not remembered")
+        return Path(tempfile.mkdtemp(prefix="secondread-audit-"))

@@ -1,0 +1,171 @@
+"""The parts of kind `splits`: which rows are for training, validation and test, per repeat and fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+
+from secondread.core.errors import BadData, WrongRequest
+from secondread.core.registry import part
+from secondread.core.tables import SPLITS
+from secondread.prepare.stratify import deal
+
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+Count = Annotated[int, Field(ge=1, le=1000)]
+Labels = NDArray[np.float32]
+
+
+@part("splits", "grouped")
+def grouped(
+    rows: pd.DataFrame,
+    labels_NK: Labels,
+    seed: int,
+    /,
+    *,
+    test: Share = 0.2,
+    val: Share = 0.1,
+    repeats: Count = 1,
+    folds: Count = 1,
+) -> pd.DataFrame:
+    """Patients and duplicate clusters stay together; labels balanced; repeats and folds (each fold is test once)."""
+    return _all(rows, rows["group"], labels_NK, seed, test, val, repeats, folds)
+
+
+@part("splits", "kfold")
+def kfold(
+    rows: pd.DataFrame, labels_NK: Labels, seed: int, /, *, folds: Count = 1, repeats: Count = 1, val: Share = 0.1
+) -> pd.DataFrame:
+    """Cross-validation by groups: `folds` parts, each of them test once."""
+    if folds < 2:
+        raise WrongRequest("prepare.split: kfold needs folds: 2 or more (five is usual)")
+    return _all(rows, rows["group"], labels_NK, seed, 1.0 / folds, val, repeats, folds)
+
+
+@part("splits", "image_level")
+def image_level(
+    rows: pd.DataFrame,
+    labels_NK: Labels,
+    seed: int,
+    /,
+    *,
+    test: Share = 0.2,
+    val: Share = 0.1,
+    repeats: Count = 1,
+    folds: Count = 1,
+) -> pd.DataFrame:
+    """Leaky: images one by one, patients and duplicates on both sides; only with `allow_leakage: true`."""
+    return _all(rows, rows["row_id"], labels_NK, seed, test, val, repeats, folds)
+
+
+@part("splits", "official")
+def official(
+    rows: pd.DataFrame,
+    labels_NK: Labels,
+    seed: int,
+    /,
+    *,
+    val: Share | None = None,
+    test: Literal["auto", "test", "val"] = "auto",
+    crossing: Literal["error", "drop"] = "error",
+    repeats: Count = 1,
+) -> pd.DataFrame:
+    """The split that folders or columns give; validation is cut from train where there is none or `val` is set."""
+    given = rows["split_given"].astype("object")
+    if given.isna().all():
+        raise BadData("prepare.split: official, but neither folders nor columns give a split: use grouped")
+    held = _official_test(given, test)
+    split = pd.Series(np.where(given == held, "test", "train"), index=rows.index, dtype="object")
+    split[given.isna()] = None
+    own_val = given == "val" if held != "val" and val is None else pd.Series(False, index=rows.index)
+    split[own_val] = "val"
+    split = _without_crossing(split, rows["group"], crossing)
+    parts = []
+    for repeat in range(repeats):
+        made = split.copy()
+        if not own_val.any():
+            _cut_validation(made, rows["group"], labels_NK, val or 0.1, np.random.default_rng([seed, repeat, 2]))
+        kept = made.notna().to_numpy()
+        parts.append(_table(rows["row_id"].to_numpy()[kept], made.to_numpy()[kept], repeat, 0))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _official_test(given: pd.Series, asked: str) -> str:
+    there = set(given.dropna())
+    held = ("test" if "test" in there else "val") if asked == "auto" else asked
+    if held not in there:
+        raise BadData(f"prepare.split: official: no rows are marked {held} (marked: {', '.join(sorted(there))})")
+    if not there - {held}:
+        raise BadData(f"prepare.split: official: every row is marked {held}")
+    return held
+
+
+def _without_crossing(split: pd.Series, groups: pd.Series, crossing: str) -> pd.Series:
+    """Training rows whose patient or duplicate is held out: an error, or left out of the split."""
+    held = set(groups[split == "test"])
+    kept_val = set(groups[split == "val"]) - held
+    bad = ((split == "train") & groups.isin(held | kept_val)) | ((split == "val") & groups.isin(held))
+    if not bad.any():
+        return split
+    if crossing == "error":
+        raise BadData(
+            f"the official split separates {groups[bad].nunique()} patients or duplicate clusters ({int(bad.sum())} "
+            "images; see the audit). Use split: grouped, or {name: official, crossing: drop} to leave those images out"
+        )
+    made = split.copy()
+    made[bad] = None
+    return made
+
+
+def _cut_validation(
+    split: pd.Series, groups: pd.Series, labels_NK: Labels, share: float, rng: np.random.Generator
+) -> None:
+    train = (split == "train").to_numpy()
+    bins = deal(groups[train], labels_NK[train], [1.0 - share, share], rng)
+    split[split.index[train][bins == 1]] = "val"
+
+
+def _all(
+    rows: pd.DataFrame,
+    groups: pd.Series,
+    labels_NK: Labels,
+    seed: int,
+    test: float,
+    val: float,
+    repeats: int,
+    folds: int,
+) -> pd.DataFrame:
+    if folds == 1 and test + val >= 1.0:
+        raise WrongRequest(f"prepare.split: test {test} and val {val} leave nothing to train on")
+    parts = [
+        _table(rows["row_id"].to_numpy(), split, repeat, fold)
+        for repeat in range(repeats)
+        for fold, split in _folds(groups, labels_NK, [seed, repeat], test, val, folds)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _folds(
+    groups: pd.Series, labels_NK: Labels, seed: list[int], test: float, val: float, folds: int
+) -> Iterator[tuple[int, NDArray[np.object_]]]:
+    names = np.array(SPLITS, dtype=object)
+    if folds == 1:
+        bins = deal(groups, labels_NK, [1.0 - test - val, val, test], np.random.default_rng([*seed, 0]))
+        yield 0, names[bins]
+        return
+    dealt = deal(groups, labels_NK, [1.0 / folds] * folds, np.random.default_rng([*seed, 0]))
+    for fold in range(folds):
+        split = np.full(len(groups), "test", dtype=object)
+        rest = dealt != fold
+        share = min(val / (1.0 - 1.0 / folds), 0.9)
+        rng = np.random.default_rng([*seed, 1, fold])
+        split[rest] = names[deal(groups[rest], labels_NK[rest], [1.0 - share, share], rng)]
+        yield fold, split
+
+
+def _table(row_ids: NDArray[np.object_], split: NDArray[np.object_], repeat: int, fold: int) -> pd.DataFrame:
+    return pd.DataFrame({"repeat": repeat, "fold": fold, "row_id": row_ids, "split": split})

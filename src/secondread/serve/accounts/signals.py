@@ -1,0 +1,45 @@
+"""Audit events of what allauth does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account import signals as account
+from allauth.mfa import signals as mfa
+from django.contrib.auth import signals as auth
+from django.dispatch import receiver
+from django.http import HttpRequest
+
+from secondread.serve.audit.record import record
+
+
+@receiver(auth.user_logged_in)
+def _logged_in(request: HttpRequest, user: Any, **_: Any) -> None:
+    record(request, "login", actor=user.pk)
+
+
+@receiver(auth.user_logged_out)
+def _logged_out(request: HttpRequest, user: Any, **_: Any) -> None:
+    if user is not None:
+        record(request, "logout", actor=user.pk)
+
+
+@receiver(account.user_signed_up)
+def _signed_up(request: HttpRequest, user: Any, **_: Any) -> None:
+    record(request, "sign-up", actor=user.pk)
+
+
+@receiver(account.password_changed)
+@receiver(account.password_reset)
+def _password_changed(request: HttpRequest, user: Any, **_: Any) -> None:
+    record(request, "password changed", actor=user.pk)
+
+
+@receiver(mfa.authenticator_added)
+def _authenticator_added(request: HttpRequest, user: Any, **_: Any) -> None:
+    record(request, "second factor added", actor=user.pk)
+
+
+@receiver(mfa.authenticator_removed)
+def _authenticator_removed(request: HttpRequest, user: Any, **_: Any) -> None:
+    record(request, "second factor removed", actor=user.pk)

@@ -1,0 +1,53 @@
+"""Errors of the API: all of them `{code, detail}`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+
+
+class Fault(Exception):
+    """An answer that is not what was asked for."""
+
+    def __init__(self, status: int, code: str, detail: str, retry: int | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail, self.retry = status, code, detail, retry
+
+
+def handle_faults(api: NinjaAPI) -> None:
+    """Have every failure of `api` answered in the one form."""
+    api.add_exception_handler(Fault, _fault)
+    api.add_exception_handler(ValidationError, _invalid)
+    api.add_exception_handler(AuthenticationError, _unknown)
+    api.add_exception_handler(Http404, _missing)
+    api.add_exception_handler(HttpError, _http_error)
+
+
+def _fault(request: HttpRequest, fault: Any) -> HttpResponse:
+    response = JsonResponse({"code": fault.code, "detail": fault.detail}, status=fault.status)
+    if fault.retry is not None:
+        response["Retry-After"] = str(fault.retry)
+    return response
+
+
+def _invalid(request: HttpRequest, error: Any) -> HttpResponse:
+    """What does not fit, without repeating what was sent."""
+    said = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors)
+    return JsonResponse({"code": "invalid", "detail": said[:500]}, status=422)
+
+
+def _unknown(request: HttpRequest, error: Any) -> HttpResponse:
+    response = JsonResponse({"code": "unauthorized", "detail": "Send a valid token."}, status=401)
+    response["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _missing(request: HttpRequest, error: Any) -> HttpResponse:
+    return JsonResponse({"code": "not_found", "detail": "There is nothing at this address."}, status=404)
+
+
+def _http_error(request: HttpRequest, error: Any) -> HttpResponse:
+    return JsonResponse({"code": str(error.status_code), "detail": str(error)}, status=error.status_code)

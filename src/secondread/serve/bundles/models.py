@@ -1,0 +1,49 @@
+"""The bundles the site reads with."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.db import models
+
+from secondread.serve.accounts.models import User
+
+NOBODY, EVERYONE, CHOSEN = "nobody", "everyone", "chosen"
+
+
+class RegisteredBundle(models.Model):
+    """A bundle, known by its digest: a changed file is another bundle, and old reads keep pointing at this one."""
+
+    sha256: models.CharField[str, str] = models.CharField(max_length=64, primary_key=True)
+    name: models.CharField[str, str] = models.CharField(max_length=200)
+    path: models.CharField[str, str] = models.CharField(max_length=1000)
+    card: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField()
+    active: models.BooleanField[bool, bool] = models.BooleanField(default=True)
+    """Offered for new reads."""
+    position: models.PositiveIntegerField[int, int] = models.PositiveIntegerField(default=0)
+    """Order on the upload page; the first one is preselected."""
+    downloads: models.CharField[str, str] = models.CharField(
+        max_length=10, default=NOBODY, choices=[(word, word) for word in (NOBODY, EVERYONE, CHOSEN)]
+    )
+    downloaders: models.ManyToManyField[User, Any] = models.ManyToManyField(User, blank=True, related_name="+")
+    registered: models.DateTimeField[datetime, datetime] = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[models.Manager[RegisteredBundle]] = models.Manager()
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["position", "name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def short(self) -> str:
+        """The digest as far as people compare it."""
+        return self.sha256[:12]
+
+    def downloadable_by(self, user: User) -> bool:
+        """Whether the operator offers the bundle's files to `user`."""
+        if self.downloads == CHOSEN:
+            return self.downloaders.filter(pk=user.pk).exists()
+        return self.downloads == EVERYONE

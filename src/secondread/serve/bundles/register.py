@@ -1,0 +1,26 @@
+"""Entering bundles into the database when the site starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.db import transaction
+
+from secondread.models.bundle import Bundle
+from secondread.serve.bundles.models import RegisteredBundle
+
+
+def register(paths: list[Path]) -> list[RegisteredBundle]:
+    """Check and enter the bundles, in this order; those not named any more are no longer offered.
+
+    Raises `WrongRequest` with the reason for what is not a whole bundle; then nothing is changed.
+    """
+    opened = [(path.absolute(), Bundle.open(path, threads=1)) for path in paths]
+    with transaction.atomic():
+        RegisteredBundle.objects.exclude(sha256__in=[bundle.sha256 for _, bundle in opened]).update(active=False)
+        registered = []
+        for position, (path, bundle) in enumerate(opened):
+            values = {"name": bundle.card.name, "path": str(path), "card": bundle.card.to_json(), "active": True,
+                      "position": position}  # fmt: skip
+            registered.append(RegisteredBundle.objects.update_or_create(sha256=bundle.sha256, defaults=values)[0])
+    return registered

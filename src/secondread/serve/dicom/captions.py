@@ -1,0 +1,48 @@
+"""The line of words under a captured picture: whoever sees the picture alone must see what it is."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from secondread.models.bundle.card import DISCLAIMER
+from secondread.serve.reads.models import Read
+from secondread.serve.reads.words import verdict_of
+
+NARROWEST = 320
+
+
+def with_caption(pixels: NDArray[np.uint8], read: Read) -> NDArray[np.uint8]:
+    """The picture [h,w,3] with verdict, warning and model below it."""
+    verdict = verdict_of(read, read.bundle.card)
+    lines = [
+        verdict.headline,
+        verdict.sentence,
+        "Attention map: shows what moved the score, not lesion borders." if read.heat else "No attention map.",
+        f"{read.bundle.name} {read.bundle.short}. {DISCLAIMER}",
+    ]
+    height, width = pixels.shape[:2]
+    wide = max(width, NARROWEST)
+    size = max(11, wide // 60)
+    font = ImageFont.load_default(size)
+    broken = [part for line in lines for part in _broken(line, font, wide - 2 * size)]
+    step = round(size * 1.45)
+    made = Image.new("RGB", (wide, height + step * len(broken) + size), "black")
+    made.paste(Image.fromarray(pixels), ((wide - width) // 2, 0))
+    draw = ImageDraw.Draw(made)
+    for at, line in enumerate(broken):
+        draw.text((size, height + size // 2 + at * step), line, "white", font)
+    return np.asarray(made, dtype=np.uint8)
+
+
+def _broken(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+    lines, held = [], ""
+    for word in line.split():
+        longer = f"{held} {word}".strip()
+        if held and font.getlength(longer) > width:
+            lines.append(held)
+            held = word
+        else:
+            held = longer
+    return [*lines, held]

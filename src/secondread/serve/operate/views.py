@@ -1,0 +1,162 @@
+"""The operator's pages: who works with what. Nobody's images or readings are shown here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.db.models import Count, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from secondread.serve.accounts.lockout import forgive
+from secondread.serve.accounts.models import ApiToken, User
+from secondread.serve.audit.models import AuditEvent
+from secondread.serve.audit.record import record
+from secondread.serve.bundles.models import CHOSEN, EVERYONE, NOBODY, RegisteredBundle
+from secondread.serve.reads.models import Read, State, Worker
+from secondread.serve.reads.own import user_of
+
+PAGE = 50
+View = Callable[..., HttpResponse]
+
+
+def operators_only(view: View) -> View:
+    """For everybody else the page does not exist."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not user_of(request).is_staff:
+            raise Http404
+        return view(request, *args, **kwargs)
+
+    return login_required(guarded)
+
+
+@require_safe
+@operators_only
+def overview(request: HttpRequest) -> HttpResponse:
+    states = dict(Read.objects.order_by().values_list("state").annotate(Count("id")))
+    return render(
+        request,
+        "operate/overview.html",
+        {
+            "states": [(label, states.get(value, 0)) for value, label in State.choices],
+            "users": User.objects.count(),
+            "bundles": RegisteredBundle.objects.all(),
+            "workers": Worker.objects.order_by("name"),
+        },
+    )
+
+
+@require_safe
+@operators_only
+def users(request: HttpRequest) -> HttpResponse:
+    found = User.objects.annotate(count=Count("reads")).order_by("username")
+    words = request.GET.get("q", "").strip()
+    if words:
+        found = found.filter(username__icontains=words)
+    return render(request, "operate/users.html", {"q": words, **_page(request, found)})
+
+
+@require_POST
+@operators_only
+def change_user(request: HttpRequest, number: int) -> HttpResponse:
+    """Let in, shut out, make or unmake an operator, lift a lock-out."""
+    person, deed = get_object_or_404(User, pk=number), request.POST.get("deed", "")
+    if person == request.user and deed in ("shut out", "unmake operator"):
+        messages.error(request, "Not on your own account.")
+        return redirect("operate_users")
+    if deed in ("let in", "shut out"):
+        User.objects.filter(pk=person.pk).update(is_active=deed == "let in")
+        ApiToken.objects.filter(owner=person).delete()
+    elif deed in ("make operator", "unmake operator"):
+        User.objects.filter(pk=person.pk).update(is_staff=deed == "make operator")
+    elif deed == "unlock":
+        forgive(person.username)
+    else:
+        raise Http404
+    record(request, f"operator: {deed}", f"user {person.pk}")
+    messages.success(request, f"Done: {deed}, {person.username}.")
+    return redirect("operate_users")
+
+
+@require_safe
+@operators_only
+def bundles(request: HttpRequest) -> HttpResponse:
+    found = RegisteredBundle.objects.annotate(count=Count("reads")).prefetch_related("downloaders")
+    faults: dict[str, list[str]] = {}
+    for worker in Worker.objects.all():
+        for sha256, fault in worker.bundles.items():
+            if fault:
+                faults.setdefault(sha256, []).append(f"{worker.name}: {fault}")
+    rows = [(bundle, faults.get(bundle.sha256, [])) for bundle in found]
+    return render(request, "operate/bundles.html", {"rows": rows, "audiences": [NOBODY, EVERYONE, CHOSEN]})
+
+
+@require_POST
+@operators_only
+def change_bundle(request: HttpRequest, sha256: str) -> HttpResponse:
+    """Offer it or not; who may download it."""
+    bundle = get_object_or_404(RegisteredBundle, sha256=sha256)
+    audience = request.POST.get("downloads", NOBODY)
+    if audience not in (NOBODY, EVERYONE, CHOSEN):
+        raise Http404
+    bundle.active, bundle.downloads = "active" in request.POST, audience
+    bundle.save(update_fields=["active", "downloads"])
+    names = {name for name in request.POST.get("downloaders", "").replace(",", " ").split() if name}
+    people = list(User.objects.filter(username__in=names))
+    bundle.downloaders.set(people)
+    record(request, "operator: bundle", f"bundle {bundle.short}", f"active {bundle.active}, downloads {audience}")
+    unknown = names - {person.username for person in people}
+    if unknown:
+        messages.warning(request, f"No such user: {', '.join(sorted(unknown))}.")
+    messages.success(request, "Saved.")
+    return redirect("operate_bundles")
+
+
+@require_safe
+@operators_only
+def reads(request: HttpRequest) -> HttpResponse:
+    found = Read.objects.select_related("owner", "bundle").defer("heat", "result", "bundle__card", "decision")
+    state = request.GET.get("state", "")
+    if state in State.values:
+        found = found.filter(state=state)
+    context = _page(request, found.order_by("-created"))
+    return render(request, "operate/reads.html", {"state": state, "states": State.choices, **context})
+
+
+@require_safe
+@operators_only
+def audit(request: HttpRequest) -> HttpResponse:
+    found = AuditEvent.objects.all()
+    action, actor = request.GET.get("action", ""), request.GET.get("actor", "")
+    if action:
+        found = found.filter(action=action)
+    if actor.isdecimal() and len(actor) < 18:
+        found = found.filter(actor=int(actor))
+    context = _page(request, found)
+    names = dict(User.objects.filter(pk__in={event.actor for event in context["rows"]}).values_list("pk", "username"))
+    context["rows"] = [(event, names.get(event.actor or 0, "")) for event in context["rows"]]
+    actions = AuditEvent.objects.order_by("action").values_list("action", flat=True).distinct()
+    return render(request, "operate/audit.html", {"action": action, "actor": actor, "actions": actions, **context})
+
+
+def _page(request: HttpRequest, found: QuerySet[Any]) -> dict[str, Any]:
+    """One page of rows, and where the next one is."""
+    text = request.GET.get("page", "1")
+    number = min(max(int(text), 1), 10_000) if text.isdecimal() and len(text) < 6 else 1
+    rows = list(found[(number - 1) * PAGE : number * PAGE + 1])
+    query = request.GET.copy()
+    query.pop("page", None)
+    return {
+        "rows": rows[:PAGE],
+        "number": number,
+        "following": number + 1 if len(rows) > PAGE else None,
+        "before": number - 1 if number > 1 else None,
+        "query": query.urlencode(),
+    }

@@ -1,0 +1,209 @@
+"""Taking uploads in: decode, de-identify, store, enter into the queue; all of a request or, on any fault, nothing.
+
+A file lies under its final name on disk before its row exists, and the rows of a request appear in one transaction. So
+what was answered with an identifier can be killed at any instant and is still there; what was not leaves at most a file
+without a row, which sweeping.py removes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import Error, transaction
+from django.db.models import F
+from django.http import HttpRequest
+from django.utils import timezone
+
+from secondread.images.decode import PixelSpec, Refusal
+from secondread.serve.accounts.models import User
+from secondread.serve.audit.record import record
+from secondread.serve.bundles.models import RegisteredBundle
+from secondread.serve.dicom.keep import kept
+from secondread.serve.reads import jail
+from secondread.serve.reads.archive import is_zip
+from secondread.serve.reads.bells import WORK, ring
+from secondread.serve.reads.jail import OutOfSpace
+from secondread.serve.reads.models import Read, State, StoredImage
+from secondread.serve.reads.places import image_path, put_in_place
+from secondread.serve.reads.streaming import StreamedFile
+
+_known_specs: dict[str, PixelSpec] = {}
+LEAST_FREE = 4 << 20
+"""Bytes of disk below which nothing is taken in."""
+
+
+class Vanished(Exception):
+    """An image that was known when the request began was deleted before it ended: send it again."""
+
+
+class OverQuota(Exception):
+    """The user's share of the disk is used up."""
+
+
+@dataclass
+class Taken:
+    """One image of a request: decoded and waiting to be entered, or known already."""
+
+    label: str
+    content_id: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    stored_bytes: int = 0
+    draft: Path | None = None
+
+
+@dataclass
+class Entered:
+    """What became of a request: reads in the order of its files, and the files that were not taken."""
+
+    batch: uuid.UUID
+    reads: list[tuple[str, Read]] = field(default_factory=list)
+    refused: list[tuple[str, str, str]] = field(default_factory=list)
+    """(label, code, reason)"""
+
+
+def take_in(request: HttpRequest, user: User, files: list[StreamedFile], bundle: RegisteredBundle) -> Entered:
+    """Enter every image of `files` into the queue of `bundle`, and that it was done into the audit log.
+
+    Raises `OutOfSpace`, `OverQuota` and `Vanished`; then nothing of the request is kept.
+    """
+    if free_bytes() < LEAST_FREE:
+        raise OutOfSpace
+    entered = Entered(uuid.uuid4())
+    taken: list[Taken] = []
+    try:
+        for file in files:
+            _take_file(user, file, taken, entered)
+        _enter(request, user, bundle, taken, entered)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise OutOfSpace from error
+        raise
+    finally:
+        for item in taken:
+            if item.draft is not None:
+                item.draft.unlink(missing_ok=True)
+    for _, read in entered.reads:
+        if read.state == State.QUEUED:
+            ring(settings.FOLDER.bells, WORK, read.id)
+    return entered
+
+
+def read_again(user: User, image: StoredImage, bundle: RegisteredBundle) -> Read:
+    """Enter a stored image into the queue of another bundle."""
+    with transaction.atomic():
+        _charge(user, 0)
+        read = _queued(user, image, bundle, uuid.uuid4())
+    ring(settings.FOLDER.bells, WORK, read.id)
+    return read
+
+
+def _take_file(user: User, file: StreamedFile, taken: list[Taken], entered: Entered) -> None:
+    label = file.name or "image"
+    if StoredImage.objects.filter(owner=user, content_id=file.content_id).exists():
+        taken.append(Taken(label, file.content_id))
+        return
+    try:
+        entries = jail.look(file.path) if is_zip(file.path) else [None]
+    except Refusal as refusal:
+        entered.refused.append((label, refusal.code, refusal.reason))
+        return
+    for entry in entries or []:
+        name = label if entry is None else entry.rsplit("/", 1)[-1]
+        if len(taken) + len(entered.refused) >= settings.LIMITS.files:
+            entered.refused.append((name, "too_many_files", f"at most {settings.LIMITS.files} images at once"))
+            continue
+        try:
+            taken.append(_decoded(file.path, entry, name))
+        except Refusal as refusal:
+            entered.refused.append((name, refusal.code, refusal.reason))
+
+
+def _decoded(path: Path, entry: str | None, label: str) -> Taken:
+    draft = settings.FOLDER.incoming / f"{uuid.uuid4().hex}.npz"
+    try:
+        answer = jail.take(path, entry, _specs(), draft)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    facts = answer["facts"] | {"tags": kept(answer["tags"])}
+    return Taken(label, answer["content_id"], facts, answer["stored_bytes"], draft)
+
+
+def _specs() -> list[dict[str, Any]]:
+    """The distinct model inputs of the bundles on offer; what stands on the card of a digest never changes."""
+    active = list(RegisteredBundle.objects.filter(active=True).values_list("sha256", flat=True))
+    for sha256 in set(active) - set(_known_specs):
+        _known_specs[sha256] = pixel_spec(RegisteredBundle.objects.get(sha256=sha256).card)
+    return [asdict(spec) for spec in {_known_specs[sha256] for sha256 in active}]
+
+
+def pixel_spec(card: dict[str, Any]) -> PixelSpec:
+    return PixelSpec(card["size"], card["fit"], card["channels"], card["intensity"], card["crop_border"])
+
+
+def _enter(request: HttpRequest, user: User, bundle: RegisteredBundle, taken: list[Taken], entered: Entered) -> None:
+    moved: list[Path] = []
+    told = f"{len(taken)} taken, {len(entered.refused)} refused"
+    try:
+        with transaction.atomic():
+            _charge(user, sum(item.stored_bytes for item in taken))
+            for item in taken:
+                image = _image(user, item, moved)
+                entered.reads.append((item.label, _queued(user, image, bundle, entered.batch)))
+            record(request, "upload", f"batch {entered.batch.hex}", told, actor=user.pk)
+    except Error:
+        raise  # whether it was committed is not known: sweeping removes the files if it was not
+    except BaseException:
+        for path in moved:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _charge(user: User, size: int) -> None:
+    """Take `size` bytes of the user's share; this locks the user's row, so that one request enters at a time."""
+    fits = User.objects.filter(pk=user.pk, stored_bytes__lte=settings.LIMITS.quota_bytes - size)
+    if fits.update(stored_bytes=F("stored_bytes") + size) != 1:
+        raise OverQuota
+
+
+def _image(user: User, item: Taken, moved: list[Path]) -> StoredImage:
+    """The stored image of this content: made now, or the one that is there."""
+    known = StoredImage.objects.filter(owner=user, content_id=item.content_id).first()
+    if known is not None:
+        User.objects.filter(pk=user.pk).update(stored_bytes=F("stored_bytes") - item.stored_bytes)
+        return known
+    if item.draft is None:
+        raise Vanished
+    image = StoredImage(
+        owner=user, content_id=item.content_id, facts=item.facts, stored_bytes=item.stored_bytes,
+        name=item.label[:255] if user.keep_names else "",
+    )  # fmt: skip
+    path = image_path(image.id)
+    put_in_place(item.draft, path)
+    moved.append(path)
+    image.save(force_insert=True)
+    return image
+
+
+def _queued(user: User, image: StoredImage, bundle: RegisteredBundle, batch: uuid.UUID) -> Read:
+    """The read of this image by this bundle: one, ever; a failed one is begun anew."""
+    read = Read.objects.filter(image=image, bundle=bundle).first()
+    if read is None:
+        read = Read(owner=user, image=image, bundle=bundle, batch=batch, created=timezone.now())
+        read.save(force_insert=True)
+    elif read.state == State.FAILED:
+        again = Read.objects.filter(pk=read.pk, state=State.FAILED)
+        again.update(state=State.QUEUED, attempt=0, worker="", lease_until=None, reason="", finished=None)
+        read.refresh_from_db()
+    return read
+
+
+def free_bytes() -> int:
+    stats = os.statvfs(settings.FOLDER.images)
+    return stats.f_bavail * stats.f_frsize

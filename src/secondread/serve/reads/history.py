@@ -1,0 +1,119 @@
+"""Searching one's own reads, a page at a time. The next page is asked for by where the last one ended."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+from django.db.models import Q, QuerySet
+from django.http import QueryDict
+
+from secondread.serve.accounts.models import User
+from secondread.serve.reads.models import Read, State
+
+PAGE = 24
+COUNT_UP_TO = 1000
+
+
+@dataclass
+class Search:
+    """What is looked for; what makes no sense is left out."""
+
+    words: str = ""
+    state: str = ""
+    bundle: str = ""
+    since: date | None = None
+    until: date | None = None
+    batch: uuid.UUID | None = None
+    after: tuple[datetime, uuid.UUID] | None = None
+
+    @property
+    def active(self) -> bool:
+        return bool(self.words or self.state or self.bundle or self.since or self.until or self.batch)
+
+
+@dataclass
+class Page:
+    reads: list[Read] = field(default_factory=list)
+    following: str = ""
+    """Where the next page begins; empty on the last one."""
+
+
+def search_of(query: QueryDict) -> Search:
+    state = query.get("state", "")
+    bundle = query.get("bundle", "")
+    return Search(
+        words=query.get("q", "").strip()[:100],
+        state=state if state in State.values else "",
+        bundle=bundle if re.fullmatch(r"[0-9a-f]{64}", bundle) else "",
+        since=_day(query.get("since", "")),
+        until=_day(query.get("until", "")),
+        batch=_identifier(query.get("batch", "")),
+        after=_place(query.get("after", "")),
+    )
+
+
+def found(user: User, search: Search) -> QuerySet[Read]:
+    """The reads of `user` that match, newest first."""
+    reads = Read.objects.filter(owner=user)
+    if search.state:
+        reads = reads.filter(state=search.state)
+    if search.bundle:
+        reads = reads.filter(bundle_id=search.bundle)
+    if search.batch:
+        reads = reads.filter(batch=search.batch)
+    if search.since:
+        reads = reads.filter(created__gte=_midnight(search.since))
+    if search.until:
+        reads = reads.filter(created__lt=_midnight(search.until) + timedelta(days=1))
+    for word in search.words.replace("\0", "").split():
+        reads = reads.filter(
+            Q(decision__icontains=word) | Q(image__name__icontains=word) | Q(image__content_id__istartswith=word)
+        )
+    return reads.order_by("-created", "-id")
+
+
+def page(user: User, search: Search) -> Page:
+    reads = found(user, search)
+    if search.after:
+        moment, identifier = search.after
+        reads = reads.filter(Q(created__lt=moment) | Q(created=moment, id__lt=identifier), created__lte=moment)
+    whole = reads.select_related("image", "bundle", "feedback").defer("heat", "bundle__card")
+    some = list(whole[: PAGE + 1])
+    shown = some[:PAGE]
+    following = f"{shown[-1].created.isoformat()}~{shown[-1].id}" if len(some) > PAGE else ""
+    return Page(shown, following)
+
+
+def count(user: User, search: Search) -> int:
+    """How many match, counted up to `COUNT_UP_TO`: nobody reads further, and databases count slowly."""
+    return found(user, search).order_by()[:COUNT_UP_TO].count()
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _identifier(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
+
+
+def _place(text: str) -> tuple[datetime, uuid.UUID] | None:
+    moment, _, identifier = text.partition("~")
+    try:
+        told = datetime.fromisoformat(moment.replace(" ", "+"))
+        return (told, uuid.UUID(identifier)) if told.tzinfo else None
+    except ValueError:
+        return None

@@ -1,0 +1,133 @@
+"""Handing files to the decoding process of this web process, and bearing with whatever becomes of it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from secondread.images.decode import Refusal
+
+KEEPER = "secondread.serve.reads.jailed"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class OutOfSpace(Exception):
+    """The disk of the data folder is full."""
+
+
+class Jail:
+    """One keeper process, started when first needed and again when it died."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.keeper: subprocess.Popen[bytes] | None = None
+        self.folder: tempfile.TemporaryDirectory[str] | None = None
+        self.pid = 0
+
+    def ask(self, task: dict[str, Any]) -> dict[str, Any]:
+        """The keeper's answer; raises `Refusal`, also when the child died of its limits, and `OutOfSpace`."""
+        limits = settings.LIMITS
+        whole = task | {"memory": limits.decode_memory, "seconds": limits.decode_seconds}
+        reply = self._exchange(json.dumps(whole).encode() + b"\n", 3.0 * limits.decode_seconds)
+        if not reply:
+            raise Refusal("too_costly", "decoding this file takes more memory or time than is allowed")
+        answer: dict[str, Any] = json.loads(reply)
+        if "refusal" in answer:
+            raise Refusal(**answer["refusal"])
+        if "fault" in answer:
+            if answer["fault"] in FULL:
+                raise OutOfSpace
+            raise Refusal("damaged", "the file cannot be read")
+        return answer
+
+    def close(self) -> None:
+        with self.lock:
+            self._stop()
+
+    def _exchange(self, message: bytes, seconds: float) -> bytes:
+        for _ in range(2):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(seconds)
+                try:
+                    connection.connect(self._address())
+                except (ConnectionRefusedError, FileNotFoundError):
+                    continue  # the keeper died since we looked
+                with suppress(ConnectionResetError, TimeoutError, BrokenPipeError):
+                    connection.sendall(message)
+                    return _everything(connection)
+                return b""
+        return b""
+
+    def _address(self) -> str:
+        with self.lock:
+            alive = self.keeper is not None and self.keeper.poll() is None and self.pid == os.getpid()
+            if not alive:
+                self._start()
+            assert self.folder is not None
+            return f"{self.folder.name}/jail"
+
+    def _start(self) -> None:
+        if self.pid == os.getpid():
+            self._stop()
+        self.folder = tempfile.TemporaryDirectory(prefix="secondread-", ignore_cleanup_errors=True)
+        self.pid = os.getpid()
+        threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
+        environment = {
+            "PATH": os.environ.get("PATH", ""),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            **threads,
+        }
+        self.keeper = subprocess.Popen(
+            [sys.executable, "-m", KEEPER, f"{self.folder.name}/jail"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, close_fds=True,
+        )  # fmt: skip
+        assert self.keeper.stdout is not None
+        self.keeper.stdout.readline()
+
+    def _stop(self) -> None:
+        if self.keeper is not None and self.keeper.stdin is not None and self.keeper.stdout is not None:
+            with suppress(BrokenPipeError):
+                self.keeper.stdin.close()
+            self.keeper.stdout.close()
+            self.keeper.wait(5.0)
+        if self.folder is not None:
+            self.folder.cleanup()
+        self.keeper = self.folder = None
+
+
+JAIL = Jail()
+
+
+def look(path: Path) -> list[str] | None:
+    """Names of the files in an archive, None for anything else; raises `Refusal`."""
+    limits = settings.LIMITS
+    task = {"do": "look", "path": str(path), "files": limits.files, "file_bytes": limits.file_bytes,
+            "unpacked_bytes": limits.unpacked_bytes}  # fmt: skip
+    entries: list[str] | None = JAIL.ask(task)["entries"]
+    return entries
+
+
+def take(path: Path, entry: str | None, specs: list[dict[str, Any]], out: Path) -> dict[str, Any]:
+    """Decode a file (or an entry of an archive) into `out`; its facts, elements and digest. Raises `Refusal`."""
+    limits = settings.LIMITS
+    task = {"do": "take", "path": str(path), "entry": entry, "specs": specs, "out": str(out),
+            "file_bytes": limits.file_bytes, "megapixels": limits.megapixels}  # fmt: skip
+    return JAIL.ask(task)
+
+
+def _everything(connection: socket.socket) -> bytes:
+    parts = []
+    while part := connection.recv(1 << 16):
+        parts.append(part)
+    return b"".join(parts)

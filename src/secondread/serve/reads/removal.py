@@ -1,0 +1,33 @@
+"""Deleting reads: rows first, files after, so that a kill in between leaves a file that sweeping removes."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.db.models import F
+
+from secondread.serve.accounts.models import User
+from secondread.serve.reads.models import Read, StoredImage
+from secondread.serve.reads.places import image_path
+
+
+def delete_reads(user: User, reads: list[Read]) -> None:
+    """Delete reads of `user`, and their images where no other read is left."""
+    gone: list[StoredImage] = []
+    with transaction.atomic():
+        User.objects.filter(pk=user.pk).update(stored_bytes=F("stored_bytes") + 0)  # locks: see door.py
+        images = {read.image_id for read in reads}
+        Read.objects.filter(owner=user, id__in=[read.id for read in reads]).delete()
+        gone = list(StoredImage.objects.filter(owner=user, id__in=images, reads=None))
+        StoredImage.objects.filter(id__in=[image.id for image in gone]).delete()
+        size = sum(image.stored_bytes for image in gone)
+        User.objects.filter(pk=user.pk, stored_bytes__gte=size).update(stored_bytes=F("stored_bytes") - size)
+    for image in gone:
+        image_path(image.id).unlink(missing_ok=True)
+
+
+def delete_account(user: User) -> None:
+    """Delete a user with everything that is theirs; the audit log keeps a number."""
+    images = list(StoredImage.objects.filter(owner=user))
+    user.delete()
+    for image in images:
+        image_path(image.id).unlink(missing_ok=True)

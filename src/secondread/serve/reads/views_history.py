@@ -1,0 +1,88 @@
+"""The history page and its exports."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from secondread.serve.audit.record import record
+from secondread.serve.bundles.models import RegisteredBundle
+from secondread.serve.reads import history as searching
+from secondread.serve.reads.exports import csv_lines, json_lines
+from secondread.serve.reads.models import Read, State
+from secondread.serve.reads.own import user_of
+from secondread.serve.reads.removal import delete_reads
+
+MOST_DELETED = 200
+
+
+@require_safe
+@login_required
+def history(request: HttpRequest) -> HttpResponse:
+    user, search = user_of(request), searching.search_of(request.GET)
+    page = searching.page(user, search)
+    query = request.GET.copy()
+    query.pop("after", None)
+    return render(
+        request,
+        "history.html",
+        {
+            "page": page,
+            "search": search,
+            "count": searching.count(user, search),
+            "count_limit": searching.COUNT_UP_TO,
+            "states": State.choices,
+            "bundles": RegisteredBundle.objects.filter(reads__owner=user).distinct().only("sha256", "name"),
+            "query": query.urlencode(),
+            "later": "after" in request.GET,
+        },
+    )
+
+
+@require_safe
+@login_required
+def export_csv(request: HttpRequest) -> StreamingHttpResponse:
+    """Everything the search finds, as a table."""
+    record(request, "export", "history", "csv")
+    lines = csv_lines(searching.found(user_of(request), searching.search_of(request.GET)))
+    return _download(lines, "text/csv; charset=utf-8", "reads.csv")
+
+
+@require_safe
+@login_required
+def export_json(request: HttpRequest) -> StreamingHttpResponse:
+    """Everything the search finds, one JSON object per line."""
+    record(request, "export", "history", "json")
+    lines = json_lines(searching.found(user_of(request), searching.search_of(request.GET)))
+    return _download(lines, "application/x-ndjson", "reads.jsonl")
+
+
+@require_POST
+@login_required
+def delete_chosen(request: HttpRequest) -> HttpResponse:
+    """Delete the reads that were ticked."""
+    user, wanted = user_of(request), []
+    for text in request.POST.getlist("read")[:MOST_DELETED]:
+        try:
+            wanted.append(uuid.UUID(text))
+        except ValueError:
+            continue
+    chosen = list(Read.objects.filter(owner=user, id__in=wanted))
+    if chosen:
+        delete_reads(user, chosen)
+        for read in chosen:
+            record(request, "delete", f"read {read.id}")
+        messages.success(request, f"{len(chosen)} deleted." if len(chosen) > 1 else "The read was deleted.")
+    return redirect("history")
+
+
+def _download(lines: Iterator[str], kind: str, name: str) -> StreamingHttpResponse:
+    response = StreamingHttpResponse(lines, content_type=kind)
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response

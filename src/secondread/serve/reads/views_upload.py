@@ -1,0 +1,115 @@
+"""The page where images are handed in."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.decorators.http import require_http_methods
+
+from secondread.serve.accounts.models import User
+from secondread.serve.bundles.models import RegisteredBundle
+from secondread.serve.pages.failures import answer, wants_json
+from secondread.serve.reads import door
+from secondread.serve.reads.admission import PLACES, RETRY_SECONDS, Busy
+from secondread.serve.reads.awaiting import await_end
+from secondread.serve.reads.jail import OutOfSpace
+from secondread.serve.reads.models import Read
+from secondread.serve.reads.streaming import StreamedFile
+
+PATIENCE = 3.0
+"""Seconds the page waits for a single reading before it shows that it waits."""
+
+
+@csrf_exempt  # checked below, after it is known that there is room: checking reads the body
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+def upload(request: HttpRequest) -> HttpResponse:
+    if request.method != "POST":
+        return _page(request)
+    try:
+        with PLACES.one():
+            return _taken_in(request)
+    except Busy:
+        return answer(
+            request, 503, "Busy", "Many images are being read. Please try again in a moment.", retry=RETRY_SECONDS
+        )
+
+
+def _page(request: HttpRequest) -> HttpResponse:
+    user = _user(request)
+    bundles = list(RegisteredBundle.objects.filter(active=True))
+    recent = Read.objects.filter(owner=user).select_related("image", "bundle").defer("heat", "bundle__card")
+    return render(request, "upload.html", {"bundles": bundles, "recent": recent.order_by("-created", "-id")[:6]})
+
+
+@csrf_protect
+def _taken_in(request: HttpRequest) -> HttpResponse:
+    user = _user(request)
+    files = [file for file in request.FILES.getlist("image") if isinstance(file, StreamedFile)]
+    fault = getattr(request, "upload_fault", "")
+    if fault:
+        return _refused(request, 413, "too_large", f"Not taken: {fault}.")
+    bundle = RegisteredBundle.objects.filter(active=True, sha256=request.POST.get("bundle", "")).defer("card").first()
+    if bundle is None:
+        return _refused(request, 422, "no_bundle", "Choose a model that this site offers.")
+    if not files:
+        return _refused(request, 422, "no_file", "Choose at least one image.")
+    if not wants_json(request) and ("keep_names" in request.POST) != user.keep_names:
+        user.keep_names = "keep_names" in request.POST
+        user.save(update_fields=["keep_names"])
+    try:
+        entered = door.take_in(request, user, files, bundle)
+    except OutOfSpace:
+        return _refused(request, 507, "disk_full", "The disk of this site is full; nothing was stored.")
+    except door.OverQuota:
+        return _refused(request, 413, "quota", "Your share of the disk is used up. Delete some reads first.")
+    except door.Vanished:
+        return _refused(request, 409, "vanished", "One of the images was deleted meanwhile. Please send it again.")
+    return _answer(request, entered)
+
+
+def _answer(request: HttpRequest, entered: door.Entered) -> HttpResponse:
+    if len(entered.reads) == 1:
+        await_end(entered.reads[0][1].id, PATIENCE)
+    if wants_json(request):
+        return JsonResponse(
+            {
+                "reads": [
+                    {"label": label, "id": str(read.id), "url": reverse("read", args=[read.id])}
+                    for label, read in entered.reads
+                ],
+                "refused": [
+                    {"label": label, "code": code, "reason": reason} for label, code, reason in entered.refused
+                ],
+                "url": _next(entered),
+            },
+            status=200 if entered.reads else 422,
+        )
+    for at, (_, _, reason) in enumerate(entered.refused, start=1):  # no names: messages lie in the database for a while
+        messages.warning(request, f"Not taken ({at}): {reason}.")
+    return redirect(_next(entered))
+
+
+def _next(entered: door.Entered) -> str:
+    """Where to look at what came of it."""
+    if not entered.reads:
+        return reverse("upload")
+    if len(entered.reads) == 1:
+        return reverse("read", args=[entered.reads[0][1].id])
+    return f"{reverse('history')}?batch={entered.batch}"
+
+
+def _refused(request: HttpRequest, status: int, code: str, reason: str) -> HttpResponse:
+    if wants_json(request):
+        return JsonResponse({"code": code, "detail": reason}, status=status)
+    messages.error(request, reason)
+    return redirect("upload")
+
+
+def _user(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)
+    return request.user

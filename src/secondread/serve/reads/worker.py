@@ -1,0 +1,129 @@
+"""The process that reads: claims rows, runs bundles, writes results. Any number of them; each may die at any time."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import time
+from typing import Any
+
+import django
+
+log = logging.getLogger("secondread.worker")
+
+POLL = 1.0
+REPORT_EVERY = 4.0
+SWEEP_EVERY = 30.0
+
+
+class Desk:
+    """The loop of one worker."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        from django.conf import settings
+
+        from secondread.serve.bundles.shelf import Shelf
+        from secondread.serve.reads.bells import WORK, Listener
+
+        self.name = name
+        self.shelf = Shelf(threads)
+        self.listener = Listener(settings.FOLDER.bells, WORK)
+        self.stopping = False
+        self.reported = self.swept = float("-inf")
+
+    def stop(self, *_: Any) -> None:
+        self.stopping = True
+
+    def work(self) -> None:
+        """Until told to stop; a database that is away is waited for."""
+        from django.db import Error, close_old_connections, connection
+
+        fresh = True
+        while not self.stopping:
+            try:
+                if fresh:
+                    from secondread.serve.reads.queue import give_back
+
+                    give_back(self.name)
+                    fresh = False
+                self._duties()
+                if not self._read_one():
+                    close_old_connections()
+                    self.listener.heard(POLL)
+            except Error as error:
+                log.warning("the database does not answer: %s", type(error).__name__)
+                connection.close()
+                fresh = True  # what was held is given back once the database answers
+                time.sleep(0.5)
+        self.listener.close()
+
+    def _duties(self) -> None:
+        """What has to be done now and then: report which bundles work here, sweep."""
+        from secondread.serve.reads.sweeping import sweep
+
+        now = time.monotonic()
+        if now - self.reported > REPORT_EVERY:
+            self._report()
+            self.reported = now
+        if now - self.swept > SWEEP_EVERY:
+            sweep()
+            self.swept = now
+
+    def _report(self) -> None:
+        from django.utils import timezone
+
+        from secondread.serve.reads.models import Worker
+
+        state = self.shelf.state()
+        Worker.objects.update_or_create(name=self.name, defaults={"seen": timezone.now(), "bundles": state})
+
+    def _read_one(self) -> bool:
+        from django.conf import settings
+
+        from secondread.serve.reads.bells import RESULT, ring
+        from secondread.serve.reads.queue import claim, finish
+
+        read = claim(self.name, self.shelf.ready())
+        if read is None:
+            return False
+        outcome = self._outcome(read)
+        if not finish(read, outcome):
+            log.info("read %s was lost to another worker or deleted", read.id)
+        ring(settings.FOLDER.bells, RESULT, read.id)
+        return True
+
+    def _outcome(self, read: Any) -> Any:
+        from secondread.serve.reads.models import State
+        from secondread.serve.reads.queue import Result
+        from secondread.serve.reads.reading import read_image
+
+        try:
+            return read_image(self.shelf.bundle(read.bundle_id), read)
+        except FileNotFoundError:
+            return Result(State.FAILED, "the stored image is gone")
+        except Exception as error:  # whatever a graph or a damaged file throws ends this read, not the worker
+            log.exception("read %s failed", read.id)
+            return Result(State.FAILED, f"the reading failed: {type(error).__name__}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="secondread.serve.reads.worker", description=__doc__)
+    parser.add_argument("--name", default=f"{socket.gethostname()}-{os.getpid()}")
+    parser.add_argument("--threads", type=int, default=1, help="threads of one run")
+    chosen = parser.parse_args(arguments)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "secondread.serve.settings")
+    django.setup()
+    desk = Desk(chosen.name, chosen.threads)
+    signal.signal(signal.SIGTERM, desk.stop)
+    signal.signal(signal.SIGINT, desk.stop)
+    desk.work()
+
+
+if __name__ == "__main__":
+    from secondread.serve.lifeline import end_with_parent
+
+    end_with_parent()
+    main()

@@ -1,0 +1,107 @@
+"""The one-page report of a read: banner, verdict, picture, bars, and what it was made with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondread.images.decode import display_pixels
+from secondread.models.bundle.card import DISCLAIMER
+from secondread.models.bundle.overlay import colours, onto_image, shrunk
+from secondread.serve.reads.models import Read
+from secondread.serve.reads.pixels import StoredPixels
+from secondread.serve.reads.reading import unpacked_heat
+from secondread.serve.reads.words import Bar, Verdict, verdict_of
+from secondread.serve.reports.pdf import HEIGHT, WIDTH, PdfPage
+
+MARGIN = 48.0
+GREY, PALE, INK, AMBER = (0.38, 0.43, 0.5), (0.91, 0.93, 0.95), (0.09, 0.36, 0.46), (0.99, 0.95, 0.85)
+PICTURE = 230.0
+MOST_BARS = 14
+STRONGEST = 0.6
+
+
+def report_pdf(read: Read, stored: StoredPixels) -> bytes:
+    """The report as bytes of a PDF."""
+    card, verdict, page = read.bundle.card, verdict_of(read, read.bundle.card), PdfPage()
+    page.box(0, HEIGHT - 34, WIDTH, 34, AMBER)
+    page.text(MARGIN, HEIGHT - 21, DISCLAIMER, 10, bold=True)
+    page.text(MARGIN, HEIGHT - 66, "secondread: second reading of an image", 9, colour=GREY)
+    page.text(MARGIN, HEIGHT - 92, verdict.headline, 19, bold=True)
+    y = page.paragraph(MARGIN, HEIGHT - 112, verdict.sentence, WIDTH - 2 * MARGIN, 10.5)
+    y = _pictures(page, y - 6, read, stored)
+    y = _bars(page, y - 22, verdict)
+    for name, text in verdict.texts[:3]:
+        page.text(MARGIN, y, f"About {name}", 10, bold=True)
+        y = page.paragraph(MARGIN, y - 14, text[:600], WIDTH - 2 * MARGIN, 9.5) - 6
+    _facts(page, read, card)
+    return page.to_bytes(f"Second reading {read.id}")
+
+
+def picture_with_heat(
+    read: Read, stored: StoredPixels, longest: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """The image as shown, grey or colour uint8, and the same under the map of the decided class where there is one."""
+    shown = shrunk(display_pixels(stored.decoded), longest)
+    maps = unpacked_heat(read)
+    if maps is None or read.state == "refused":
+        return shown, None
+    card = read.bundle.card
+    decided = [name for name in read.decision.split(" | ") if name in card["classes"]]
+    chances = (read.result or {})["probabilities"]
+    name = decided[0] if decided else max(chances, key=lambda key: chances[key])
+    height, width = shown.shape[:2]
+    heat = onto_image(maps[card["classes"].index(name)], height, width, card["fit"], card["crop_border"])
+    rgb = np.repeat(shown[..., None], 3, axis=2) if shown.ndim == 2 else shown
+    opacity = (STRONGEST * np.sqrt(np.clip(heat, 0, 1)))[..., None]
+    mixed = rgb * (1.0 - opacity) + colours(heat) * opacity
+    return shown, np.round(mixed).astype(np.uint8)
+
+
+def _pictures(page: PdfPage, y: float, read: Read, stored: StoredPixels) -> float:
+    shown, heated = picture_with_heat(read, stored, 700)
+    scale = min(PICTURE / shown.shape[1], PICTURE / shown.shape[0])
+    width, height = float(shown.shape[1] * scale), float(shown.shape[0] * scale)
+    page.picture(MARGIN, y - height, width, height, shown)
+    if heated is not None:
+        left = WIDTH - MARGIN - PICTURE
+        page.picture(left, y - height, width, height, heated)
+        caption = "Attention map: shows what moved the score, not lesion borders."
+        page.text(left, y - height - 12, caption, 7.5, colour=GREY)
+    return y - height - 14
+
+
+def _bars(page: PdfPage, y: float, verdict: Verdict) -> float:
+    left, wide = MARGIN + 150, WIDTH - 2 * MARGIN - 200
+    for bar in verdict.bars[:MOST_BARS]:
+        page.text(MARGIN, y, bar.name[:30], 10, bold=bar.decided)
+        page.box(left, y - 1, wide, 8, PALE)
+        page.box(left, y - 1, wide * bar.probability, 8, INK if bar.decided else GREY)
+        if bar.threshold is not None:
+            page.box(left + wide * bar.threshold - 0.6, y - 4, 1.2, 14, (0.1, 0.1, 0.1))
+        page.text(left + wide + 10, y, _said(bar), 9)
+        y -= 18
+    if any(bar.threshold is not None for bar in verdict.bars[:MOST_BARS]):
+        page.text(left, y + 4, "Upright marks: thresholds, fitted on validation images.", 7.5, colour=GREY)
+    return y - 14
+
+
+def _said(bar: Bar) -> str:
+    return bar.percent.replace(" ", "\u00a0")
+
+
+def _facts(page: PdfPage, read: Read, card: dict[str, Any]) -> None:
+    facts, made = read.image.facts, (read.result or {}).get("made_with", {})
+    lines = [
+        f"Model {card['name']}, bundle {read.bundle_id}",
+        f"Image {read.image.content_id} (SHA-256 of its bytes), {facts.get('format')}, "
+        f"{facts.get('width')} x {facts.get('height')}, {facts.get('bits')} bits",
+        f"Read {read.id}, {read.finished:%Y-%m-%d %H:%M} UTC, ONNX Runtime {made.get('onnxruntime', '')}, "
+        f"decoder {made.get('decoder', '')}",
+        *card.get("banners", []),
+    ]
+    page.box(MARGIN, 42 + 11 * len(lines), WIDTH - 2 * MARGIN, 0.6, GREY)
+    for at, line in enumerate(lines):
+        page.text(MARGIN, 30 + 11 * (len(lines) - at), line[:120], 7.5, colour=GREY)

@@ -1,0 +1,33 @@
+"""The web server process: gunicorn with threads, each worker process loading the application after the fork."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from secondread.serve.lifeline import end_with_parent
+from secondread.serve.processes import THREADS
+
+
+def main(host: str, port: str, processes: str) -> None:
+    from gunicorn.app.wsgiapp import run
+
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    sys.argv = [
+        "gunicorn", "secondread.serve.wsgi:application",
+        "--bind", address, "--workers", processes, "--worker-class", "gthread", "--threads", str(THREADS),
+        "--timeout", "60", "--graceful-timeout", "20", "--keep-alive", "15", "--max-requests", "0",
+        "--limit-request-line", "4094", "--no-control-socket", *_beats_in_memory(),
+        "--log-level", "warning", "--error-logfile", "-",
+    ]  # fmt: skip
+    run()
+
+
+def _beats_in_memory() -> list[str]:
+    """Heartbeats of the worker processes are files; on a slow disk they would look dead."""
+    return ["--worker-tmp-dir", "/dev/shm"] if Path("/dev/shm").is_dir() else []
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    main(*sys.argv[1:])

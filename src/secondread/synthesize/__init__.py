@@ -1,0 +1,1 @@
+"""Step 3: GAN images for rare classes, and their quality."""

@@ -1,0 +1,189 @@
+"""Step 3: GAN images for rare classes, and their quality.
+
+Reads prepare/ (clean rows, splits, the cache of the GANs' size). Writes synthesize/<gan>/<class>/r0f0s0/ (generator,
+losses, sheets, film, samples, closest pairs, card, contents), synthesize/extractors/, synthesize/quality.csv and
+synthesize/rows.parquet. A GAN is trained per fold, on that fold's training rows only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from secondread.core.files import read_json, write_json, write_with
+from secondread.core.leakage import write_contents
+from secondread.core.progress import say
+from secondread.core.spec import Study, as_yaml
+from secondread.core.studydir import StudyDir, Unit
+from secondread.core.tables import labels_of, read_table
+from secondread.core.trials import folds
+from secondread.images.cache import PixelCache, open_for
+from secondread.learning.devices import machine
+from secondread.synthesize import quality
+from secondread.synthesize.extractors import Extractor, named_extractor, task_extractor, train_task_network
+from secondread.synthesize.samples import save_samples, write_samples
+from secondread.synthesize.sheets import pairs_montage
+from secondread.synthesize.targets import (
+    ALL,
+    FoldRows,
+    Target,
+    fold_rows,
+    samples_needed,
+    target_classes,
+    targets,
+    training_rows,
+)
+from secondread.synthesize.training import draw_samples, material_of, train_gan, write_record
+
+LEAST_UNSEEN = 8
+
+
+def units(study: Study, where: StudyDir) -> list[Unit]:
+    """One unit per GAN × class × repeat × fold × seed, and one that gathers their rows and quality."""
+    found = [_unit(target, study, where) for target in targets(study, where)]
+    return [*found, _gathering(found, where)] if found else []
+
+
+def run(study: Study, where: StudyDir) -> None:
+    """Train every GAN that is missing or stale, judge it, and gather all samples into one table."""
+    wanted = targets(study, where)
+    for repeat, fold in folds(study):
+        here = [t for t in wanted if (t.repeat, t.fold) == (repeat, fold)]
+        waiting = [t for t in here if _unit(t, study, where).state() != "done"]
+        if not waiting:
+            continue
+        rows = fold_rows(where, repeat, fold)
+        cache = open_for(where, study.synthesize.size, "stretch")
+        judges = _extractors(study, where, rows, cache, repeat, fold)
+        for target in waiting:
+            _make(target, study, where, rows, cache, judges)
+    if wanted:
+        _gather(wanted, study, where)
+
+
+def _make(
+    target: Target, study: Study, where: StudyDir, rows: FoldRows, cache: PixelCache, judges: list[Extractor]
+) -> None:
+    unit = _unit(target, study, where)
+    folder = unit.folder
+    chosen = training_rows(target, rows)
+    names = target_classes(study, where, target.repeat, target.fold) if target.name == ALL else [target.name]
+    counts = {name: samples_needed(study, rows, name) for name in names}
+    folder.mkdir(parents=True, exist_ok=True)
+    with unit.work((folder / "generator.safetensors", folder / "samples.parquet")):
+        material = material_of(chosen, cache, target, rows.dataset.classes)
+        training = train_gan(target, study.synthesize, material, judges[0], folder, machine(study.train.engine).device)
+        made = draw_samples(training, target, material, counts)
+        write_record(target, study.synthesize, chosen, training, folder)
+        judged = [
+            _judge(name, images, target, chosen, cache, judges, where, study, rows) for name, images in made.items()
+        ]
+        write_samples(pd.concat([samples for samples, _ in judged]), folder / "samples.parquet")
+        write_json(folder / "quality.json", [row for _, rows_ in judged for row in rows_])
+        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+
+def _judge(
+    name: str, images: NDArray[np.uint8], target: Target, chosen: pd.DataFrame, cache: PixelCache,
+    judges: list[Extractor], where: StudyDir, study: Study, rows: FoldRows,
+) -> tuple[pd.DataFrame, list[dict[str, Any]]]:  # fmt: skip
+    """The samples of one class as rows (copies left out unless forced) and the figures of their quality."""
+    folder = where.gan(target.gan.label, target.name, target.repeat, target.fold, target.seed)
+    known = chosen[chosen[f"y_{name}"] == 1]
+    real, unseen = cache.take(list(known["row_id"])), _unseen(rows, name, target, cache)
+    found, repeated = quality.find_copies(images, real, judges[0], unseen)
+    order = quality.closest_pairs(found)
+    pairs_montage(images[order], real[found.nearest[order]], folder / f"closest-{name.replace('/', '--')}.png")
+    ids = known["row_id"].to_list()
+    copy_of = [ids[near] if flag else None for near, flag in zip(found.nearest, repeated, strict=True)]
+    if repeated.any():
+        fate = "used all the same (force_copies)" if study.synthesize.force_copies else "not used"
+        say(f"{target.title}: {repeated.sum()} of {len(images)} images of {name} repeat a training image: {fate}")
+    table = save_samples(images, name, copy_of, target, rows.dataset.classes, folder, where)
+    memory = {"copies": (float(repeated.mean()), 0.0), "nearer_than_unseen": (found.closer_than_holdout, 0.5)}
+    figures = _figures(name, images, real, target, judges, memory)
+    return (table if study.synthesize.force_copies else table[~repeated]), figures
+
+
+def _unseen(rows: FoldRows, name: str, target: Target, cache: PixelCache) -> NDArray[np.uint8] | None:
+    """Validation images of the class, which the GAN has not seen; test rows stay unread."""
+    held_out = rows.held_out[rows.held_out["row_id"].isin(rows.validation) & (rows.held_out[f"y_{name}"] == 1)]
+    return None if target.before_split or len(held_out) < LEAST_UNSEEN else cache.take(list(held_out["row_id"]))
+
+
+def _figures(
+    name: str, images: NDArray[np.uint8], real: NDArray[np.uint8], target: Target, judges: list[Extractor],
+    memory: dict[str, tuple[float, float]],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Distances by every extractor, beside noise and a per-pixel Gaussian; and signs of memory."""
+    stands = {"target": name, "repeat": target.repeat, "fold": target.fold, "seed": target.seed}
+    sets = {target.gan.label: images} | quality.baselines(real, target.seed)
+    found = [
+        {"gan": label} | stands | row
+        for label, pictures in sets.items()
+        for judge in judges
+        for row in quality.measure(real, pictures, judge, target.seed)
+    ]
+    judged_by = {"extractor": judges[0].name, "extractor_sha256": judges[0].sha256}
+    shared = {"gan": target.gan.label} | stands | judged_by
+    shared |= {"spread": np.nan, "n_real": len(real), "n_generated": len(images)}
+    return found + [shared | {"metric": metric, "value": v, "floor": floor} for metric, (v, floor) in memory.items()]
+
+
+def _extractors(
+    study: Study, where: StudyDir, rows: FoldRows, cache: PixelCache, repeat: int, fold: int
+) -> list[Extractor]:
+    """The feature networks that judge; `task` is trained here, once per fold, on its training rows."""
+    found = []
+    for name in dict.fromkeys(["task", *study.synthesize.extractors]):
+        if name == "task":
+            say(f"synthesize: training the feature network of fold r{repeat}f{fold}")
+            labels = labels_of(rows.train, rows.dataset.classes)
+            network = train_task_network(cache.take(list(rows.train["row_id"])), labels, seed=0)
+            extractor = task_extractor(network)
+            folder = where.extractor(name, repeat, fold)
+            write_contents(folder / "contents.json", rows.train["content_id"])
+            write_json(
+                folder / "extractor.json", {"name": name, "sha256": extractor.sha256, "dimension": extractor.dimension}
+            )
+        else:
+            given = study.synthesize.extractor_weights.get(name)
+            extractor = named_extractor(name, (where.data or where.root) / given if given else None)
+        found.append(extractor)
+    return found
+
+
+def _gather(wanted: list[Target], study: Study, where: StudyDir) -> None:
+    made = [_unit(target, study, where) for target in wanted]
+    unit = _gathering(made, where)
+    if unit.state() == "done":
+        return
+    with unit.work((where.synthetic_rows, where.synthetic_quality)):
+        write_samples(pd.concat([read_table(u.folder / "samples.parquet") for u in made]), where.synthetic_rows)
+        table = quality.quality_table([row for u in made for row in read_json(u.folder / "quality.json")])
+        table = table.drop_duplicates([c for c in table.columns if c not in ("value", "spread", "floor")])
+        write_with(where.synthetic_quality, lambda temporary: table.to_csv(temporary, index=False))
+
+
+def _gathering(made: list[Unit], where: StudyDir) -> Unit:
+    return Unit("synthesize", "rows", where.synthesize, {}, tuple(unit.done_file for unit in made))
+
+
+def _unit(target: Target, study: Study, where: StudyDir) -> Unit:
+    settings = as_yaml(study.synthesize)
+    for name in ("gans", "for", "seeds", "before_split"):
+        del settings[name]
+    policies = [study.arm(arm)[0].options for arm in study.arms]
+    settings |= {
+        "gan": target.gan.as_written(),
+        "target": target.name,
+        "seed": target.seed,
+        "before_split": target.before_split,
+        "needed": [options for options in policies if options.get("from") == target.gan.label],
+        "fold": [target.repeat, target.fold],
+    }
+    folder = where.gan(target.gan.label, target.name, target.repeat, target.fold, target.seed)
+    return Unit("synthesize", target.title, folder, settings, (where.clean_rows, where.splits))

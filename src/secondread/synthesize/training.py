@@ -1,0 +1,170 @@
+"""One GAN as a unit of work: train (or resume) it, draw its samples, judge them, and write all of it down."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from secondread.core.files import write_json, write_with
+from secondread.core.leakage import write_contents
+from secondread.core.registry import resolve
+from secondread.core.spec import Synthesize
+from secondread.images.cache import PixelCache
+from secondread.learning.checkpoints import load_checkpoint, save_checkpoint, save_weights
+from secondread.learning.gan_loop import Gan, GanTraining, fit_gan, generate
+from secondread.metrics import distances
+from secondread.synthesize.collapse import CollapseWatch, diversity
+from secondread.synthesize.extractors import Extractor
+from secondread.synthesize.sheets import save_film, save_sheet
+from secondread.synthesize.targets import ALL, Target
+
+SHEET_IMAGES = 64
+CURVE_IMAGES = 256
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a GAN learns from: uint8 images [N, S, S(, 3)] and, when class-conditional, their class numbers [N]."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64] | None
+    classes: list[str]
+
+
+def material_of(rows: pd.DataFrame, cache: PixelCache, target: Target, classes: list[str]) -> Material:
+    images = cache.take(list(rows["row_id"]))
+    if target.name != ALL:
+        return Material(images, None, [target.name])
+    labels = rows[[f"y_{name}" for name in classes]].to_numpy().argmax(axis=1)
+    return Material(images, labels.astype(np.int64), classes)
+
+
+def build(target: Target, wanted: Synthesize, material: Material) -> Gan:
+    """The GAN's networks with weights drawn from its seed."""
+    torch.manual_seed(target.seed)
+    channels = 1 if material.images.ndim == 3 else 3
+    classes = 0 if material.labels is None else len(material.classes)
+    gan: Gan = resolve("gans", target.gan)(wanted.size, channels, classes)
+    return gan
+
+
+def train_gan(
+    target: Target, wanted: Synthesize, material: Material, judge: Extractor, folder: Path, device: torch.device
+) -> GanTraining:
+    """Train up to `synthesize.steps`, going on from the last checkpoint in `folder`; writes losses, sheets and film."""
+    gan = build(target, wanted, material)
+    training = GanTraining(
+        gan,
+        material.images,
+        material.labels,
+        wanted.batch,
+        target.seed,
+        resolve("optimisers", gan.generator_optimiser)(list(gan.generator.parameters())),
+        resolve("optimisers", gan.critic_optimiser)(list(gan.critic.parameters())),
+        device,
+    )
+    record = _Record(target, wanted, material, judge, folder)
+    record.resume(training)
+    from torch.utils.tensorboard import SummaryWriter
+
+    board = SummaryWriter(str(folder / "tensorboard"), purge_step=training.step)  # type: ignore[no-untyped-call]
+    with open(folder / "losses.csv", "a", newline="", encoding="utf8") as opened, board:
+        losses = csv.DictWriter(opened, ["step", "generator_loss", "critic_loss", "wasserstein", "images_per_s"])
+        if training.step == 0:
+            losses.writeheader()
+        for step in fit_gan(training, wanted.steps, target.title, wanted.sheet_every, record.at_sheet):
+            losses.writerow(step)
+            for name in ("generator_loss", "critic_loss", "wasserstein"):
+                board.add_scalar(name, step[name], training.step)
+            if training.step % wanted.sheet_every == 0:
+                opened.flush()
+    sheets = sorted((folder / "sheets").glob("*.png"))
+    save_film(sheets, folder / "film.webp")
+    save_weights(folder / "generator.safetensors", training.averaged.state_dict())
+    return training
+
+
+def draw_samples(
+    training: GanTraining, target: Target, material: Material, counts: dict[str, int]
+) -> dict[str, NDArray[np.uint8]]:
+    """Images of each class from the averaged generator; their noise is not that of any sheet."""
+    return {
+        name: generate(
+            training.averaged, count, 1_000_003 * (target.seed + 1) + place,
+            None if material.labels is None else material.classes.index(name),
+        )
+        for place, (name, count) in enumerate(counts.items())
+    }  # fmt: skip
+
+
+class _Record:
+    """What is written at every sample sheet: the sheet, the quality so far, a checkpoint; and the collapse watch."""
+
+    def __init__(self, target: Target, wanted: Synthesize, material: Material, judge: Extractor, folder: Path) -> None:
+        self.folder, self.judge, self.material, self.target = folder, judge, material, target
+        self.checkpoint, self.curve = folder / "checkpoint.safetensors", folder / "curve.csv"
+        (folder / "sheets").mkdir(parents=True, exist_ok=True)
+        real = material.images[np.random.default_rng(0).permutation(len(material.images))[:SHEET_IMAGES]]
+        stop = True
+        self.watch = CollapseWatch(target.title, diversity(real), stop, quiet_until=min(wanted.steps // 4, 1000))
+
+    def resume(self, training: GanTraining) -> None:
+        """Go on from the last checkpoint, dropping what was written after it."""
+        self.watch.stop = training.gan.on_collapse == "stop"
+        state = load_checkpoint(self.checkpoint)
+        if state is not None:
+            training.load(state)
+        for table in (self.folder / "losses.csv", self.curve):
+            if table.exists():
+                kept = pd.read_csv(table)
+                kept = kept[kept["step"] <= training.step]
+                kept.to_csv(table, index=False) if training.step else table.unlink()
+
+    def at_sheet(self, training: GanTraining) -> None:
+        images = self._fixed(training, SHEET_IMAGES)
+        save_sheet(images, self.folder / "sheets" / f"step-{training.step:07d}.png")
+        told = {"step": training.step, "diversity": self.watch.look(images, training.step)} | self._distances(training)
+        known = [pd.read_csv(self.curve)] if self.curve.exists() else []
+        table = pd.concat([*known, pd.DataFrame([told])])
+        write_with(self.curve, lambda temporary: table.to_csv(temporary, index=False))
+        save_checkpoint(self.checkpoint, training.state())
+
+    def _distances(self, training: GanTraining) -> dict[str, float]:
+        count = min(CURVE_IMAGES, len(self.material.images))
+        real = self.material.images[np.random.default_rng(1).permutation(len(self.material.images))[:count]]
+        ours, theirs = self.judge(real), self.judge(self._fixed(training, count))
+        half = count // 2
+        kid = distances.kid(ours, theirs, subset_size=max(half, 2)).value
+        return {
+            "kid": kid,
+            "fid": distances.fid(ours, theirs),
+            "fid_floor": distances.fid(ours[:half], ours[half : 2 * half]),
+        }
+
+    def _fixed(self, training: GanTraining, count: int) -> NDArray[np.uint8]:
+        """Images of the averaged generator from the same noise at every call; of all classes when conditional."""
+        if self.material.labels is None:
+            return generate(training.averaged, count, self.target.seed, None)
+        each = -(-count // len(self.material.classes))
+        made = [
+            generate(training.averaged, each, self.target.seed, label) for label in range(len(self.material.classes))
+        ]
+        return np.concatenate(made)[:count]
+
+
+def write_record(target: Target, wanted: Synthesize, rows: pd.DataFrame, training: GanTraining, folder: Path) -> None:
+    """The GAN's card and the list of contents it saw."""
+    write_contents(folder / "contents.json", rows["content_id"])
+    card: dict[str, Any] = {
+        "gan": target.gan.as_written(), "target": target.name, "repeat": target.repeat, "fold": target.fold,
+        "seed": target.seed, "size": wanted.size, "per": wanted.per, "batch": wanted.batch, "steps": training.step,
+        "training_images": len(rows), "before_split": target.before_split,
+    }  # fmt: skip
+    write_json(folder / "gan.json", card)

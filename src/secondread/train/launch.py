@@ -1,0 +1,134 @@
+"""Training in this process, or in as many as `engine.devices` asks for.
+
+`engine.devices: 2` starts two processes on this machine. Processes that torchrun or SLURM started already (on several
+nodes) come here as they are. Each does its share of every batch; the first one writes.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import torch
+
+from secondread.core.errors import BadData, SecondreadError
+from secondread.core.progress import say
+from secondread.core.spec import Engine, Study
+from secondread.core.studydir import StudyDir, Unit, needed
+from secondread.core.studyfile import load_study
+from secondread.core.trials import trials
+from secondread.learning.devices import Machine, launched_processes, machine
+from secondread.train.autoencoder import FILES, coder_unit, coders, train_autoencoder
+from secondread.train.run import trial_unit
+from secondread.train.trial import train_trial
+
+
+def train_units(study: Study, where: StudyDir) -> None:
+    """Train all that is waiting; raises `BadData` when a process that was started for it fails."""
+    wanted = study.train.engine.devices
+    if launched_processes() > 1 or wanted == "auto" or wanted < 2:
+        train_here(study, where)
+        return
+    code = _in_processes(wanted, [str(where.root), str(where.data or ""), where.only or ""])
+    if code:
+        raise BadData(f"training in {wanted} processes failed (exit code {code}); the reason is above")
+
+
+def _in_processes(count: int, arguments: list[str]) -> int:
+    """Run this module in `count` processes that know of each other; the exit code of the first that fails, or 0."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = os.environ | {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    threads = str(max(torch.get_num_threads() // count, 1))
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "secondread.train.launch", *arguments],
+            env={"OMP_NUM_THREADS": threads} | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(count)
+    ]
+    try:
+        while (codes := [process.poll() for process in processes]) and None in codes and not any(codes):
+            time.sleep(0.1)
+        return next((code for code in codes if code), 0)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def train_here(study: Study, where: StudyDir) -> None:
+    """Train all that is waiting in this process (one of several, perhaps)."""
+    for coder in coders(study, where):
+        unit = coder_unit(coder, where)
+        with _turn(unit, where, study.train.engine, FILES) as place:
+            if place is not None:
+                train_autoencoder(coder, where, place, unit.folder, unit.key())
+    for trial in trials(study, where):
+        unit = trial_unit(trial, where)
+        with _turn(unit, where, trial.train.engine, ("best.safetensors", "contents.json")) as place:
+            if place is not None:
+                if place.is_main:
+                    say(f"train {trial.name}")
+                train_trial(study, where, trial, place, unit.folder, unit.key())
+
+
+@contextmanager
+def _turn(unit: Unit, where: StudyDir, engine: Engine, outputs: tuple[str, ...]) -> Iterator[Machine | None]:
+    """One unit's work: None when it is done, else the machine to do it on; the first process keeps the record."""
+    if unit.state() == "done":
+        yield None
+        return
+    for path in unit.inputs:
+        needed(path, path.relative_to(where.root).parts[0])
+    place = machine(engine)
+    place.wait()  # every process has looked before the first one changes the state
+    unit.folder.mkdir(parents=True, exist_ok=True)
+    record = unit.work([unit.folder / name for name in outputs]) if place.is_main else nullcontext()
+    with record:
+        yield place
+    place.wait()
+
+
+def main(root: str, data: str, only: str) -> int:
+    """One of the processes that `train_units` started."""
+    _end_with(os.getppid())
+    where = StudyDir(Path(root), Path(data) if data else None, only or None)
+    try:
+        train_here(load_study(where.study_file), where)
+    except SecondreadError as error:
+        if os.environ.get("RANK", "0") == "0":  # the others meet the same
+            say(str(error))
+        return error.exit_code
+    finally:
+        _leave()
+    return 0
+
+
+def _end_with(parent: int) -> None:
+    """Leave as soon as the process that started this one is gone: a rerun must not meet a writer of before."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _leave() -> None:
+    group = torch.distributed
+    if group.is_available() and group.is_initialized():
+        group.destroy_process_group()
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:4]))

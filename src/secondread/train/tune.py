@@ -1,0 +1,176 @@
+"""`secondread tune`: Optuna over `train.search`, judged on validation rows only.
+
+`search` maps dotted keys of `train` to `{low, high, log}` or to a list of choices, for example
+
+    search: {optimiser.lr: {low: 1.0e-4, high: 1.0e-2, log: true}, augment: [none, light], batch: [32, 64]}
+
+Every setting trains the baseline arm's models on repeat 0, fold 0 with the first seed; a median pruner stops hopeless
+ones. All of them stand in tune/trials.csv.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+
+from secondread.core.errors import BadData, WrongRequest
+from secondread.core.files import sha256_of_json, write_with
+from secondread.core.progress import say
+from secondread.core.spec import Study, as_yaml
+from secondread.core.studydir import StudyDir
+from secondread.core.studyfile import check_parts, parse_study
+from secondread.core.trials import Trial
+from secondread.core.trials import trials as trials_of
+from secondread.learning.devices import machine
+from secondread.train.trial import train_trial
+
+WARM_UP_TRIALS, WARM_UP_EPOCHS = 5, 2
+"""Settings and epochs before any is pruned."""
+
+
+def tune(study: Study, where: StudyDir, trials: int) -> Study:
+    """The study with the best settings found in `trials` tries; raises `WrongRequest` for a wrong `search`."""
+    spaces = {key: _space(key, written) for key, written in study.train.search.items()}
+    if not spaces:
+        example = "{optimiser.lr: {low: 1.0e-4, high: 1.0e-2, log: true}}"
+        raise WrongRequest(f"train.search is empty: name what to search, for example {example}")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    table = where.root / "tune" / "trials.csv"
+    search = optuna.create_study(
+        direction="maximize" if _watch(study) == "val_auroc" else "minimize",
+        sampler=optuna.samplers.TPESampler(seed=study.train.seeds[0]),
+        pruner=optuna.pruners.MedianPruner(WARM_UP_TRIALS, WARM_UP_EPOCHS),
+    )
+    for _ in range(trials):
+        _one(search, study, where, spaces)
+        _write(search, spaces, table)
+    finished = [trial for trial in search.trials if trial.state == optuna.trial.TrialState.COMPLETE]
+    if not finished:
+        raise BadData(f"no setting could be trained to its end; the reasons are in {table}")
+    best, settings = search.best_trial, _settings(spaces, search.best_trial.params)
+    say(f"tune: best of {len(search.trials)}: {settings} ({_watch(study)} {best.value:.4g} on validation)")
+    return with_settings(study, settings)
+
+
+def with_settings(study: Study, settings: dict[str, Any]) -> Study:
+    """The study with dotted keys of `train` set; raises `WrongRequest` when it is not valid then."""
+    written = as_yaml(study)
+    for key, value in settings.items():
+        _set(written["train"], key.split("."), value)
+    changed = parse_study(written, "tune")
+    check_parts(changed)
+    return changed
+
+
+def _one(search: optuna.Study, study: Study, where: StudyDir, spaces: dict[str, Space]) -> None:
+    """Try one setting; what it cannot do (memory, NaN) is noted, not fatal."""
+    asked = search.ask({key: space.distribution for key, space in spaces.items()})
+    try:
+        changed = with_settings(study, _settings(spaces, asked.params))
+        value = _judge(changed, where, asked)
+    except optuna.TrialPruned:
+        search.tell(asked, state=optuna.trial.TrialState.PRUNED)
+    except BadData as error:
+        asked.set_user_attr("error", str(error))
+        search.tell(asked, state=optuna.trial.TrialState.FAIL)
+    else:
+        search.tell(asked, value)
+        say(f"tune {asked.number + 1}: {_settings(spaces, asked.params)}: {value:.4g}")
+
+
+def _judge(study: Study, where: StudyDir, asked: optuna.Trial) -> float:
+    """The best validation figure, averaged over the models of the baseline arm."""
+    arm = study.evaluate.baseline or next(iter(study.arms))
+    wanted = list(trials_of(study, replace(where, only=f"{arm}/*/r0f0s{study.train.seeds[0]}")))
+    found: list[float] = []
+    for place, trial in enumerate(wanted):
+        outcome = _train(study, where, trial, asked, place if len(wanted) > 1 else None)
+        if outcome is None or not math.isfinite(outcome):
+            raise BadData(f"{trial.name} has no {_watch(study)}: are there validation rows of every class?")
+        found.append(outcome)
+    if not found:
+        raise WrongRequest(f"tune: arm {arm} has no trial on repeat 0, fold 0 with seed {study.train.seeds[0]}")
+    return float(np.mean(found))
+
+
+def _train(study: Study, where: StudyDir, trial: Trial, asked: optuna.Trial, place: int | None) -> float | None:
+    folder = where.root / "tune" / f"trial-{asked.number}" / trial.name
+    figure = _watch(study)
+
+    def watch(row: dict[str, Any]) -> None:
+        value = row.get(figure)
+        if place is None and value is not None and math.isfinite(value):  # epochs of several models are no one curve
+            asked.report(float(value), int(row["epoch"]))
+            if asked.should_prune():
+                raise optuna.TrialPruned
+
+    try:
+        key = sha256_of_json(trial.settings)
+        return train_trial(study, where, trial, machine(trial.train.engine), folder, key, watch).best
+    finally:
+        shutil.rmtree(where.root / "tune" / f"trial-{asked.number}", ignore_errors=True)
+
+
+def _watch(study: Study) -> str:
+    stop = study.train.early_stop
+    return f"val_{stop.watch}" if stop else "val_loss"
+
+
+@dataclass(frozen=True)
+class Space:
+    """What one key is drawn from. Choices are drawn by their place, because Optuna takes no mappings."""
+
+    distribution: Any
+    choices: tuple[Any, ...] | None = None
+
+    def written(self, drawn: Any) -> Any:
+        """The drawn value as a study file has it."""
+        return drawn if self.choices is None else self.choices[drawn]
+
+
+def _space(key: str, written: Any) -> Space:
+    """`{low, high, log}` or a list of choices."""
+    if isinstance(written, list) and written:
+        return Space(optuna.distributions.CategoricalDistribution(range(len(written))), tuple(written))
+    if isinstance(written, dict) and {"low", "high"} <= set(written) <= {"low", "high", "log"}:
+        low, high, log = written["low"], written["high"], bool(written.get("log", False))
+        if isinstance(low, int | float) and isinstance(high, int | float) and low < high and not (log and low <= 0):
+            if isinstance(low, int) and isinstance(high, int):
+                return Space(optuna.distributions.IntDistribution(low, high, log=log))
+            return Space(optuna.distributions.FloatDistribution(float(low), float(high), log=log))
+    raise WrongRequest(
+        f"train.search: {key}: {written!r} is neither a list of choices nor {{low, high, log}} with low < high"
+    )
+
+
+def _settings(spaces: dict[str, Space], params: dict[str, Any]) -> dict[str, Any]:
+    return {key: spaces[key].written(drawn) for key, drawn in params.items()}
+
+
+def _set(section: dict[str, Any], keys: list[str], value: Any) -> None:
+    """Set a dotted key; a part that was written by its name alone becomes a mapping when an option of it is set."""
+    first, *rest = keys
+    if not rest:
+        section[first] = value
+        return
+    if isinstance(section.get(first), str):
+        section[first] = {"name": section[first]}
+    _set(section.setdefault(first, {}), rest, value)
+
+
+def _write(search: optuna.Study, spaces: dict[str, Space], path: Path) -> None:
+    """Every setting tried, with its state, figure, number of epochs and, where it failed, the reason."""
+    rows = [
+        {"number": trial.number, "state": trial.state.name.lower(), "value": trial.value}
+        | {"epochs": len(trial.intermediate_values), "error": trial.user_attrs.get("error", "")}
+        | _settings(spaces, trial.params)
+        for trial in search.trials
+    ]
+    write_with(path, lambda temporary: pd.DataFrame(rows).to_csv(temporary, index=False))

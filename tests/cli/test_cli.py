@@ -1,0 +1,159 @@
+"""Commands: exit codes, and errors of one or two lines that leave earlier results untouched."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from secondread.core.registry import kinds
+
+DRAWS = np.random.default_rng(0)
+
+
+def secondread(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if key != "SECONDREAD_DATA"}
+    return subprocess.run(
+        [sys.executable, "-m", "secondread", *map(str, words)],
+        capture_output=True, text=True, timeout=240, check=False, env=environment,
+    )  # fmt: skip
+
+
+def images(folder: Path, **counts: int) -> Path:
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            pixels = DRAWS.integers(0, 256, (40, 40), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"patient{number:03d}.png")
+    return folder
+
+
+def study(folder: Path, **sections: object) -> Path:
+    file = folder / "study.yaml"
+    written = {"study": "s", "gather": {"source": {"name": "class_folders", "root": "images"}}, **sections}
+    file.write_text(yaml.safe_dump(written))
+    return file
+
+
+def refused(told: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    assert told.returncode == code, told.stderr
+    lines = [line for line in told.stderr.splitlines() if line.startswith("secondread: ")]
+    assert len(lines) == 1, told.stderr
+    assert "Traceback" not in told.stderr
+    for word in words:
+        assert re.search(word, lines[0]), lines[0]
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"trian": {}}, ["unknown key 'trian'", "train"]),
+        ({"train": {"models": ["resnet19"]}}, ["no part 'resnet19'", "did you mean 'resnet18'", "vgg16"]),
+        ({"train": {"models": [{"name": "googlenet", "auxx": True}]}}, ["no option 'auxx'", "aux: bool"]),
+        ({"train": {"loss": {"name": "focal", "gamma": "much"}}}, ["gamma = 'much'", "float"]),
+        ({"train": {"batch": "big"}}, ["train.batch"]),
+        ({"prepare": {"split": {"name": "grouped", "tset": 0.2}}}, ["no option 'tset'"]),
+        ({"arms": {"a": {"balance": {"name": "top_up", "from": "dcgan"}}}}, ["dcgan", "synthesize.gans"]),
+        ({"evaluate": {"metrics": ["auc"]}}, ["no part 'auc'", "auroc"]),
+    ],
+)
+def test_check_names_the_mistake(tmp_path: Path, sections: dict[str, object], words: list[str]) -> None:
+    refused(secondread("check", study(tmp_path, **sections)), 2, *words)
+
+
+def test_check_and_parts_say_what_there_is(tmp_path: Path) -> None:
+    told = secondread("check", study(tmp_path, arms={"a": {}, "b": {}}, train={"seeds": [0, 1]}))
+    assert told.returncode == 0, told.stderr
+    assert "2 arms, 4 trials" in told.stdout
+    listed = json.loads(secondread("parts", "--json").stdout)
+    assert {part["kind"] for part in listed} == set(kinds())
+    assert all(part["summary"] for part in listed)
+    plain = secondread("parts", "losses").stdout.splitlines()
+    assert any(line.startswith("losses\tfocal\tgamma: float") for line in plain)
+
+
+def test_unknown_commands_and_options_are_wrong_commands(tmp_path: Path) -> None:
+    assert secondread("rnu").returncode == 2
+    assert secondread("run", "x.yaml", "--epochs", "3").returncode == 2
+    refused(secondread("run", tmp_path / "absent.yaml"), 2, "cannot read the study file")
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({}, ["images"]),
+        ({"normal": 6}, ["class"]),
+        ({"normal": 12, "pneumonia": 1}, ["pneumonia"]),
+    ],
+)
+def test_unfit_data_are_bad_data(tmp_path: Path, counts: dict[str, int], words: list[str]) -> None:
+    (tmp_path / "images").mkdir()
+    images(tmp_path / "images", **counts)
+    refused(secondread("run", study(tmp_path), "--data", tmp_path, "--out", tmp_path / "out"), 3, *words)
+
+
+def test_a_missing_data_folder_is_bad_data(tmp_path: Path) -> None:
+    refused(secondread("run", study(tmp_path), "--data", tmp_path / "nowhere", "--out", tmp_path / "out"), 3, "nowhere")
+    refused(secondread("run", study(tmp_path), "--data", tmp_path, "--out", tmp_path / "out"), 3, "images")
+
+
+def test_an_output_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    images(tmp_path / "images", normal=3, pneumonia=3)
+    refused(secondread("run", study(tmp_path), "--data", tmp_path, "--out", tmp_path / "mine"), 2, "another --out")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"
+    assert len(list((tmp_path / "mine").iterdir())) == 1
+    (tmp_path / "file").write_text("")
+    refused(
+        secondread("run", study(tmp_path), "--data", tmp_path, "--out", tmp_path / "file" / "out"), 3, "cannot write"
+    )
+
+
+def test_broken_images_among_good_ones_are_dropped_listed_and_counted(tmp_path: Path) -> None:
+    folder = images(tmp_path / "images", normal=30, pneumonia=30)
+    whole = (folder / "normal" / "patient000.png").read_bytes()
+    (folder / "normal" / "truncated.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "normal" / "empty.png").write_bytes(b"")
+    (folder / "pneumonia" / "text.png").write_bytes(b"this is no image")
+    file = study(tmp_path, train={"size": 32})
+    for step in ("gather", "prepare"):
+        told = secondread(step, file, "--data", tmp_path, "--out", tmp_path / "out")
+        assert told.returncode == 0, told.stderr
+    import pandas as pd
+
+    dropped = pd.read_parquet(tmp_path / "out" / "prepare" / "dropped.parquet")
+    assert {"normal/truncated.png", "normal/empty.png", "pneumonia/text.png"} <= set(dropped["row_id"])
+    audit = json.loads((tmp_path / "out" / "prepare" / "audit.json").read_text())
+    assert (audit["files"], audit["readable"]) == (63, 60)
+
+
+def test_a_bundle_that_is_none_is_a_wrong_argument(tmp_path: Path) -> None:
+    refused(secondread("read", tmp_path, tmp_path), 2, "bundle|card")
+    refused(secondread("status", tmp_path), 2, "no study directory")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['secondread', '--help']\n"
+        "from secondread.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'pydantic', 'matplotlib', 'django'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+
+
+def test_the_version_is_told() -> None:
+    from secondread import __version__
+
+    assert secondread("--version").stdout.strip() == __version__

@@ -1,0 +1,124 @@
+"""Every registered augmentation keeps shapes, range and mean brightness, draws per image, and repeats for a seed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from secondread.core.registry import find, parts, resolve
+from secondread.core.spec import ref
+from secondread.images.augment import Augment
+
+NAMES = [name for name in parts("augment") if name != "none"]
+MIXING = ("mixup", "cutmix")
+
+
+def chance(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def smooth_images(count: int, channels: int, side: int = 32) -> Tensor:
+    coarse = torch.rand(count, 1, 5, 5, generator=chance(3)) * 150 + 50
+    images = torch.nn.functional.interpolate(coarse, size=(side, side), mode="bilinear", align_corners=True)
+    return images.expand(-1, channels, -1, -1).contiguous()
+
+
+def one_hot(count: int) -> Tensor:
+    return torch.eye(3)[torch.arange(count) % 3]
+
+
+def built(name: str) -> Augment:
+    made: Augment = resolve("augment", ref(name))()
+    return made
+
+
+def test_none_is_nothing() -> None:
+    assert resolve("augment", ref("none"))() is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shape_range_and_grey_are_kept(name: str, channels: int) -> None:
+    images, labels = smooth_images(6, channels), one_hot(6)
+    before = images.clone()
+    changed, mixed = built(name)(images, labels, chance())
+    assert changed.shape == images.shape
+    assert changed.dtype == torch.float32
+    assert mixed.shape == labels.shape
+    assert torch.equal(images, before)
+    assert changed.min() >= 0
+    assert changed.max() <= 255
+    torch.testing.assert_close(changed, changed[:, :1].expand_as(changed))
+    assert not torch.equal(changed, images)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_gives_the_same_images(name: str) -> None:
+    images, labels = smooth_images(5, 1), one_hot(5)
+    first, again, other = (built(name)(images, labels, chance(seed))[0] for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_image_is_changed_by_its_own_draw(name: str) -> None:
+    images = smooth_images(1, 1).expand(8, -1, -1, -1).contiguous()
+    if name in MIXING:  # another image must be there to be mixed in
+        images = images * torch.linspace(0.2, 1, 8)[:, None, None, None]
+    changed, _ = built(name)(images, one_hot(8), chance())
+    assert len({tuple(image.flatten().tolist()) for image in changed}) > 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_mean_brightness_stays(name: str, channels: int) -> None:
+    images, labels = smooth_images(256, channels), one_hot(256)
+    changed, _ = built(name)(images, labels, chance())
+    assert changed.mean().item() == pytest.approx(images.mean().item(), rel=0.02)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_labels_move_only_where_images_are_mixed(name: str) -> None:
+    labels = one_hot(9)
+    _, after = built(name)(smooth_images(9, 1), labels, chance())
+    torch.testing.assert_close(after.sum(dim=1), torch.ones(9))
+    assert torch.equal(after, labels) == (name not in MIXING)
+
+
+@pytest.mark.parametrize("name", MIXING)
+def test_what_is_not_said_of_either_image_is_not_said_of_both(name: str) -> None:
+    labels = torch.tensor([[1.0, 0.0], [float("nan"), 1.0]]).repeat(4, 1)
+    _, after = built(name)(smooth_images(8, 1), labels, chance())
+    assert after[:, 0].isnan()[1::2].all()
+    assert not after[:, 1].isnan().any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_has_a_summary(name: str) -> None:
+    assert find("augment", name).summary.endswith(".")
+
+
+def test_flips_alone_are_exact_and_each_is_an_image_or_its_mirror() -> None:
+    images = torch.rand(32, 1, 9, 7, generator=chance()) * 255
+    flips = resolve("augment", ref("traditional", rotation=0.0))()
+    changed, _ = flips(images, one_hot(32), chance(4))
+    kinds = [
+        [torch.equal(new, old.flip(axes)) for axes in ([], [1], [2], [1, 2])]
+        for new, old in zip(changed, images, strict=True)
+    ]
+    assert all(sum(kind) == 1 for kind in kinds)
+    assert all(any(kind[k] for kind in kinds) for k in range(4))
+
+
+def test_an_affine_of_nothing_is_the_image_itself() -> None:
+    images = smooth_images(4, 1)
+    still = resolve("augment", ref("affine", shift=0, zoom=1e-9, rotation=0))()
+    torch.testing.assert_close(still(images, one_hot(4), chance())[0], images, rtol=1e-4, atol=1e-2)
+
+
+def test_cutmix_labels_are_the_areas() -> None:
+    images = torch.tensor([0.0, 255.0])[:, None, None, None].expand(-1, 1, 20, 20).contiguous()
+    changed, labels = built("cutmix")(images, torch.eye(2), chance(8))
+    white = (changed == 255).float().mean(dim=(1, 2, 3))
+    torch.testing.assert_close(labels[:, 1], white)

@@ -1,0 +1,150 @@
+"""Every registered policy makes a plan of the right columns, from training rows alone, the same for the same seed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from secondread.core.errors import WrongRequest
+from secondread.core.registry import find, parts, resolve
+from secondread.core.spec import ref
+from secondread.core.tables import PLAN_COLUMNS
+
+CLASSES = ["a", "b", "c"]
+COUNTS = [30, 12, 5]
+OPTIONS: dict[str, dict[str, Any]] = {
+    "duplicate": {"as": "gan_arm"}, "top_up": {"from": "dcgan"}, "synthetic_only": {"from": "dcgan"},
+}  # fmt: skip
+NAMES = list(parts("balance"))
+MANY_LABELS = {"none", "sampler", "oversample"}
+
+
+def rows() -> tuple[pd.DataFrame, np.ndarray]:
+    labels = np.eye(3, dtype=np.float32)[np.repeat(np.arange(3), COUNTS)]
+    return pd.DataFrame({"row_id": [f"{k}.png" for k in range(len(labels))]}), labels
+
+
+def synthetic(each: int = 20, seeds: tuple[int, ...] = (0, 1)) -> pd.DataFrame:
+    made = [
+        {"row_id": f"s{seed}/{name}/{k}.png", "generator": "dcgan", "target": "all", "seed": seed, "times": 1}
+        | {f"y_{other}": float(other == name) for other in CLASSES}
+        for seed in seeds
+        for name in CLASSES
+        for k in range(each)
+    ]
+    return pd.DataFrame(made)
+
+
+def plan(name: str, seed: int = 0, **options: Any) -> pd.DataFrame:
+    found, labels = rows()
+    made: pd.DataFrame = resolve("balance", ref(name, **(OPTIONS.get(name, {}) | options)))(
+        found, labels, synthetic(), CLASSES, seed
+    )
+    return made
+
+
+def per_class(made: pd.DataFrame) -> list[int]:
+    found, labels = rows()
+    times = made[~made["synthetic"].astype(bool)].set_index("row_id")["times"].reindex(found["row_id"]).fillna(0)
+    return (labels * times.to_numpy()[:, None]).sum(axis=0).astype(int).tolist()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_plan_has_its_columns_and_only_known_rows(name: str) -> None:
+    made = plan(name)
+    assert set(made.columns) == set(PLAN_COLUMNS)
+    real = made[~made["synthetic"].astype(bool)]
+    assert set(real["row_id"]) <= set(rows()[0]["row_id"])
+    assert set(made.loc[made["synthetic"].astype(bool), "row_id"]) <= set(synthetic()["row_id"])
+    assert not made["row_id"].duplicated().any()
+    assert (made["times"] >= 1).all()
+    assert (made["sampling_weight"] > 0).all()
+    assert (real["generator_seed"] == -1).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_makes_the_same_plan(name: str) -> None:
+    pd.testing.assert_frame_equal(plan(name, 3), plan(name, 3))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_several_labels_are_served_or_refused_with_the_reason(name: str) -> None:
+    found, labels = rows()
+    labels[::2, 1] = 1
+    labels[1] = np.nan
+    policy = resolve("balance", ref(name, **OPTIONS.get(name, {})))
+    if name in MANY_LABELS:
+        assert set(policy(found, labels, synthetic(), CLASSES, 0)["row_id"]) == set(found["row_id"])
+    else:
+        with pytest.raises(WrongRequest, match=f"{name} needs one class per image: .* oversample"):
+            policy(found, labels, synthetic(), CLASSES, 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_has_a_summary(name: str) -> None:
+    assert find("balance", name).summary.endswith(".")
+
+
+def test_none_is_every_row_once() -> None:
+    assert per_class(plan("none")) == COUNTS
+
+
+def test_oversample_brings_every_class_to_the_largest_evenly() -> None:
+    made = plan("oversample")
+    assert per_class(made) == [30, 30, 30]
+    assert set(made["times"]) <= {1, 2, 3, 6}
+
+
+def test_undersample_brings_every_class_to_the_smallest() -> None:
+    assert per_class(plan("undersample")) == [5, 5, 5]
+    assert set(plan("undersample", 1)["row_id"]) != set(plan("undersample", 2)["row_id"])
+
+
+def test_sampler_draws_every_class_equally() -> None:
+    made = plan("sampler")
+    labels = rows()[1]
+    assert (labels * made["sampling_weight"].to_numpy()[:, None]).sum(axis=0) == pytest.approx([47 / 3] * 3)
+    assert made["sampling_weight"].mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("options", "added"),
+    [({"to": "majority"}, [0, 18, 25]), ({}, [0, 18, 25]), ({"add": 7}, [7, 7, 7]), ({"ratio": 0.5}, [15, 6, 2])],
+)
+def test_top_up_adds_what_is_asked_for_of_each_generator_seed(options: dict[str, Any], added: list[int]) -> None:
+    made = plan("top_up", **options)
+    assert per_class(made) == COUNTS
+    for seed in (0, 1):
+        ours = made[made["generator_seed"] == seed]
+        counts = [int(ours.loc[ours["row_id"].str.contains(f"/{name}/"), "times"].sum()) for name in CLASSES]
+        assert counts == added
+
+
+def test_top_up_takes_one_measure() -> None:
+    with pytest.raises(WrongRequest, match="one of to, add and ratio"):
+        plan("top_up", add=3, ratio=0.1)
+
+
+def test_duplicate_copies_as_many_of_each_class_as_the_arm_adds_of_one_seed() -> None:
+    assert per_class(plan("duplicate")) == [50, 32, 25]
+
+
+def test_synthetic_only_has_no_real_row() -> None:
+    made = plan("synthetic_only")
+    assert made["synthetic"].all()
+    assert made[made["generator_seed"] == 0]["times"].sum() == 47
+
+
+def test_repeat_factors_are_the_square_root_of_threshold_over_frequency() -> None:
+    found = pd.DataFrame({"row_id": [f"{k}" for k in range(4000)]})
+    labels = np.zeros((4000, 2), np.float32)
+    labels[:2000, 0] = 1
+    labels[:100, 1] = 1
+    made = resolve("balance", ref("oversample", threshold=0.1))(found, labels, synthetic()[:0], ["x", "y"], 0)
+    assert made["times"].to_numpy()[:100].mean() == pytest.approx(2.0, abs=1e-9)
+    assert made["times"].to_numpy()[100:].max() == 1
+    made = resolve("balance", ref("oversample", threshold=0.05))(found, labels, synthetic()[:0], ["x", "y"], 0)
+    assert made["times"].to_numpy()[:100].mean() == pytest.approx(2**0.5, abs=0.12)

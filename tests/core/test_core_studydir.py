@@ -1,0 +1,100 @@
+"""What is done, stale, failed or missing, and that a file is written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from secondread.core.errors import BadData
+from secondread.core.files import atomic_path, read_json, write_json, write_text
+from secondread.core.studydir import StudyDir, Unit, slug
+
+
+def unit_of(folder: Path, source: Path, setting: int = 1) -> Unit:
+    return Unit("train", "a", folder / "unit", {"setting": setting}, (source,))
+
+
+def test_a_unit_is_missing_then_done_then_stale(tmp_path: Path) -> None:
+    source = tmp_path / "input.txt"
+    unit = unit_of(tmp_path, source)
+    assert unit.state() == "missing"
+    source.write_text("one")
+    with unit.work((source,)):
+        assert unit.state() == "missing"
+        (tmp_path / "unit").mkdir()
+    assert unit.state() == "done"
+    assert unit_of(tmp_path, source, setting=2).state() == "stale"
+    source.write_text("two")
+    assert unit.state() == "stale"
+
+
+def test_an_error_is_remembered_until_the_work_succeeds(tmp_path: Path) -> None:
+    source = tmp_path / "input.txt"
+    source.write_text("one")
+    unit = unit_of(tmp_path, source)
+    (tmp_path / "unit").mkdir()
+    with pytest.raises(BadData), unit.work():
+        raise BadData("no good")
+    assert unit.state() == "failed"
+    assert read_json(unit.failed_file) == {"error": "no good"}
+    with unit.work():
+        pass
+    assert unit.state() == "done"
+
+
+def test_another_units_time_does_not_make_stale(tmp_path: Path) -> None:
+    source = tmp_path / "input.txt"
+    source.write_text("one")
+    first = unit_of(tmp_path, source)
+    with first.work((source,)):
+        pass
+    second = Unit("predict", "b", tmp_path / "second", {}, (first.done_file,))
+    with second.work():
+        pass
+    with first.work((source,)):
+        pass
+    assert second.state() == "done"
+    source.write_text("two")
+    with first.work((source,)):
+        pass
+    assert second.state() == "stale"
+
+
+def test_work_that_is_begun_is_not_done_until_it_ends(tmp_path: Path) -> None:
+    source = tmp_path / "input.txt"
+    source.write_text("one")
+    unit = unit_of(tmp_path, source)
+    with unit.work():
+        pass
+    with pytest.raises(KeyboardInterrupt), unit.work():
+        raise KeyboardInterrupt
+    assert unit.state() == "missing"
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "kept.txt"
+    write_text(target, "old")
+
+    def half_written() -> None:
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half_written()
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+
+
+def test_a_folder_that_cannot_be_written_is_bad_data(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadData, match="cannot write"):
+        write_json(tmp_path / "file" / "below.json", {})
+
+
+def test_a_slash_in_a_name_becomes_two_hyphens(tmp_path: Path) -> None:
+    where = StudyDir(tmp_path)
+    assert slug("arm", "timm/vit", "r0f0s0") == "arm/timm--vit/r0f0s0"
+    for path in (where.plan("../../x", 0, 0), where.gan("a/../..", "b/c", 0, 0, 0), where.operating("a", "../x")):
+        assert path.resolve().is_relative_to(tmp_path.resolve())

@@ -1,0 +1,148 @@
+"""The study file: what is accepted, what is refused, and in which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from secondread.core.errors import WrongRequest
+from secondread.core.spec import PartRef, Study, as_yaml
+from secondread.core.studydir import StudyDir
+from secondread.core.studyfile import load_study, parse_study, save_study
+from secondread.core.trials import trials
+
+
+def written(**sections: object) -> dict[str, object]:
+    return {"study": "s", **sections}
+
+
+def test_every_value_has_a_default() -> None:
+    study = parse_study(written())
+    assert study.train.models[0].name == "resnet18"
+    assert list(study.arms) == ["plain"]
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"trian": {}}, ["unknown key 'trian'", "did you mean 'train'", "gather"]),
+        ({"train": {"modles": ["resnet18"]}}, ["train.modles", "did you mean 'models'", "batch"]),
+        ({"train": {"early_stop": {"patiance": 3}}}, ["train.early_stop.patiance", "patience", "watch"]),
+        ({"synthesize": {"forr": []}}, ["synthesize.forr", "did you mean 'for'"]),
+        ({"train": {"batch": "many"}}, ["train.batch", "many"]),
+        ({"train": {"batch": 0}}, ["train.batch", "greater than or equal to 1"]),
+        ({"train": {"fit": "squash"}}, ["train.fit", "stretch", "pad", "crop"]),
+        ({"train": {"models": [{"aux": True}]}}, ["train.models.0", "name"]),
+        ({"arms": {"a": {"train": {"lose": "focal"}}}}, ["lose"]),
+        ({"arms": {"a/b": {}}}, ["no slash"]),
+        ({"arms": {}}, ["at least one"]),
+        ({"evaluate": {"baseline": "b"}}, ["no arm 'b'", "plain"]),
+        ({"train": {"models": ["vgg16", "vgg16"]}}, ["share a name", "`as`"]),
+    ],
+)
+def test_a_mistake_is_named_with_what_is_valid(sections: dict[str, object], words: list[str]) -> None:
+    with pytest.raises(WrongRequest) as refusal:
+        parse_study(written(**sections), "study.yaml")
+    message = str(refusal.value)
+    assert message.startswith("study.yaml: ")
+    assert len(message.splitlines()) <= 2
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]", "study: [", "\tx: 1", "study: ''"])
+def test_a_file_that_is_no_study_is_refused(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(content)
+    with pytest.raises(WrongRequest):
+        load_study(file)
+
+
+def test_an_arm_merges_mappings_and_replaces_lists_and_parts() -> None:
+    study = parse_study(
+        written(
+            train={"models": ["vgg16", "resnet18"], "optimiser": {"name": "adamw", "lr": 0.1, "weight_decay": 0.2}},
+            arms={
+                "merged": {"train": {"optimiser": {"lr": 0.5}, "head": {"dropout": 0.3}}},
+                "replaced": {"train": {"models": ["alexnet"], "optimiser": {"name": "sgd"}}},
+                "balanced": {"balance": {"name": "top_up", "from": "wgan", "to": "majority"}},
+            },
+        )
+    )
+    merged = study.arm("merged")[1]
+    assert merged.optimiser.options == {"lr": 0.5, "weight_decay": 0.2}
+    assert merged.head.dropout == 0.3
+    replaced = study.arm("replaced")[1]
+    assert [m.name for m in replaced.models] == ["alexnet"]
+    assert replaced.optimiser == PartRef.model_validate("sgd")
+    assert study.arm("balanced")[0].options == {"from": "wgan", "to": "majority"}
+
+
+def test_a_saved_study_reads_back_to_the_same(tmp_path: Path) -> None:
+    study = parse_study(
+        written(
+            synthesize={"gans": ["dcgan"], "for": ["Covid-19"]},
+            train={"models": [{"name": "googlenet", "aux": True, "as": "googlenet_aux"}]},
+            arms={"a": {}, "b": {"balance": {"name": "duplicate", "as": "a"}}},
+        )
+    )
+    save_study(study, tmp_path / "study.yaml", "two\nlines")
+    assert load_study(tmp_path / "study.yaml") == study
+    assert as_yaml(study)["synthesize"]["for"] == ["Covid-19"]
+
+
+def test_trials_are_arm_model_repeat_fold_seed() -> None:
+    study = parse_study(
+        written(
+            prepare={"split": {"name": "grouped", "folds": 2, "repeats": 2}},
+            train={"models": ["vgg16", "timm/resnet10t"], "seeds": [0, 7]},
+            arms={"a": {}, "b": {}},
+        )
+    )
+    names = [trial.name for trial in trials(study, StudyDir(Path("x")))]
+    assert len(names) == len(set(names)) == 2 * 2 * 2 * 2 * 2
+    assert "b/timm--resnet10t/r1f0s7" in names
+    only = [trial.name for trial in trials(study, StudyDir(Path("x"), only="b/vgg*"))]
+    assert only
+    assert all(name.startswith("b/vgg16/") for name in only)
+
+
+def test_adding_an_arm_changes_no_other_trials_settings() -> None:
+    before = parse_study(written(arms={"a": {}}))
+    after = parse_study(written(arms={"a": {}, "b": {"train": {"loss": "focal"}}}))
+    where = StudyDir(Path("x"))
+    assert next(trials(before, where)).settings == next(trials(after, where)).settings
+
+
+def test_devices_tracking_and_other_seeds_do_not_change_a_trial() -> None:
+    where = StudyDir(Path("x"))
+    plain = parse_study(written(train={"seeds": [3]}))
+    other = parse_study(
+        written(
+            train={"seeds": [3, 4], "engine": {"devices": 2}, "track": {"tensorboard": "full"}, "search": {"lr": 1}}
+        )
+    )
+    assert next(trials(plain, where)).settings == next(trials(other, where)).settings
+
+
+NAMES = st.text(st.characters(codec="utf8", exclude_categories=["Cs"]), max_size=12)
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 500) | st.floats(allow_nan=False) | NAMES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=8,
+)
+SECTIONS = st.sampled_from([*Study.model_fields, "trian", ""])
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.dictionaries(SECTIONS, PLAIN, max_size=4))
+def test_any_mapping_is_a_study_or_a_short_refusal(sections: dict[str, object]) -> None:
+    try:
+        told: object = parse_study(yaml.safe_load(yaml.safe_dump(sections)))
+    except WrongRequest as refusal:
+        told = str(refusal)
+    assert isinstance(told, Study) or 0 < len(str(told).splitlines()) <= 3

@@ -1,0 +1,321 @@
+"""The report of a twelve-trial study: every number traceable, nothing asked of another place, hostile tables told."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from secondread.core.files import write_json
+from secondread.core.spec import Study
+from secondread.core.studydir import StudyDir
+from secondread.core.tables import PREDICTION_COLUMNS, read_table, write_table
+from secondread.evaluate import report
+from secondread.evaluate.gallery import Gallery
+from secondread.evaluate.predictions import read_evidence
+from secondread.evaluate.record import read_record
+from secondread.evaluate.results import results
+from secondread.evaluate.run import run, units
+from secondread.evaluate.suspects import suspected_labels
+from secondread.pages.blocks import Shown
+from secondread.pages.document import render
+from secondread.pages.numbers import shown
+
+Simulate = Callable[..., tuple[Study, StudyDir]]
+LIMIT = 15_000_000
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+@pytest.fixture(scope="module")
+def twelve(simulated_in: Callable[..., Any], simulated: Any, tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
+    """Three arms × four networks, an audit with findings, GAN quality, heatmaps' and bench's leftovers."""
+    known = simulated(
+        classes=("Normal", "Viral Pneumonia", "Covid"), task="multiclass", shares=(0.5, 0.2, 0.3), rows=260,
+        per_patient=2,
+        skill={"imbalanced": 1.2, "wgan": 2.1, "traditional": 1.3}, models=("net1", "net2", "net3", "net4"),
+        evaluate={"bootstrap": 100},
+    )  # fmt: skip
+    study, where = simulated_in(tmp_path_factory.mktemp("twelve"), known)
+    leave_what_other_steps_leave(where)
+    run(study, where)
+    assert [unit.state() for unit in units(study, where)] == ["done", "done"]
+    return where
+
+
+def leave_what_other_steps_leave(where: StudyDir) -> None:
+    audit = json.loads(where.audit.read_text())
+    audit["probes"] = {"metadata": {"auroc": 0.93, "low": 0.9, "high": 0.95}}
+    found = {
+        "code": "duplicates_across_classes",
+        "severity": "error",
+        "message": "The same bytes stand in two classes.",
+    }
+    audit["findings"] = [found | {"files": ["a.png"] * 9}, found | {"code": "shortcut_metadata"}]
+    write_json(where.audit, audit)
+    where.synthesize.mkdir(parents=True)
+    judged = {"gan": "wgan", "target": "Covid", "extractor": "task", "value": 9.0, "spread": np.nan, "floor": 3.0}
+    quality = pd.DataFrame([judged | {"metric": metric} for metric in ("fid", "kid")])
+    quality.to_csv(where.synthetic_quality, index=False)
+    folder = where.export("wgan", "net1")
+    write_json(folder / "card.json", {"precision": "fp32", "sha256": "ab" * 32, "members": [], "parity": {"flips": 0}})
+    timed = {"engine": "native", "precision": "fp32", "batch": 1, "threads": 2}
+    write_json(folder / "bench.json", [timed | {"p50_ms": 4.0, "p95_ms": 5.0, "images_per_s": 250.0}])
+
+
+class Page(HTMLParser):
+    """The text of the summary, banners and result tables, with the exact values behind numbers; and every address."""
+
+    VOID = frozenset({"img", "meta", "link", "br", "input", "line"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[tuple[str, dict[str, str | None]]] = []
+        self.numbers: list[tuple[str, str]] = []
+        self.loose: list[str] = []
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.addresses += [v for k, v in found.items() if k in ("src", "href", "action", "srcset") and v]
+        if tag not in self.VOID:
+            self.open.append((tag, found))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open and self.open.pop()[0] != tag:
+            pass
+
+    def handle_data(self, text: str) -> None:
+        classes = [str(found.get("class") or "") for _, found in self.open]
+        inside = any(found.get("id") == "summary" for _, found in self.open) or any(
+            "results" in c.split() for c in classes
+        )
+        if not inside or not text.strip():
+            return
+        tag, found = self.open[-1]
+        if tag == "data":
+            self.numbers.append((str(found["value"]), text))
+        elif tag not in ("th", "h2") and not any({"name", "setting"} & set(c.split()) for c in classes):
+            self.loose += re.findall(r"\d[\d.]*", re.sub(r"Nadeau|max-T over \d+ comparisons|F1", "", text))
+
+
+def read_page(where: StudyDir) -> Page:
+    page = Page()
+    page.feed(where.report.read_text())
+    return page
+
+
+def test_every_number_of_summary_and_result_tables_is_a_row_of_a_results_file(twelve: StudyDir) -> None:
+    page = read_page(twelve)
+    known: set[float] = set()
+    for path in (twelve.scores, twelve.comparisons):
+        table = pd.read_csv(path).select_dtypes("number")
+        known |= set(table.to_numpy(dtype=float).ravel().tolist())
+    assert len(page.numbers) > 1000
+    for exact, text in page.numbers:
+        value = float(exact)
+        assert math.isnan(value) or value in known, f"{text} ({exact}) is in neither file"
+        styles = [
+            {"digits": d, "signed": s, "kind": k}
+            for d in (0, 2, 3)
+            for s in (True, False)
+            for k in ("plain", "p", "count")
+        ]
+        assert text in [shown(value, **style) for style in styles]  # type: ignore[arg-type]
+    assert page.loose == []
+
+
+def test_it_is_one_file_that_asks_nothing(twelve: StudyDir) -> None:
+    assert twelve.report.stat().st_size < LIMIT
+    page = read_page(twelve)
+    assert [a for a in page.addresses if not a.startswith(("data:", "#"))] == []
+
+
+def test_every_section_is_there(twelve: StudyDir) -> None:
+    text = twelve.report.read_text()
+    anchors = re.findall(r'<section id="([a-z]+)">', text)
+    assert anchors == [
+        "summary", "results", "comparisons", "calibration", "subgroups", "training", "data", "synthetic", "cases",
+        "bundle", "methods",
+    ]  # fmt: skip
+    assert "SHORTCUT" in text
+    assert "LEAKY PROTOCOL" not in text
+    assert "for research and education, not a medical device" in text
+
+
+def test_figures_and_tables_lie_beside_it(twelve: StudyDir) -> None:
+    names = {path.stem for path in twelve.figures.glob("*.svg")}
+    assert names == {path.stem for path in twelve.figures.glob("*.png")}
+    assert {
+        "metrics", "roc", "precision_recall", "confusion", "forest", "reliability", "decision", "curves", "schedule",
+        "labels", "means", "samples", "subgroups", "gan_quality", "speed",
+    } <= names  # fmt: skip
+    written = {path.name for path in (twelve.evaluate / "tables").iterdir()}
+    assert {"overview.tex", "overview.md", "differences.tex", "differences.md", "suspected_labels.csv"} <= written
+
+
+def test_the_summary_file_says_what_the_page_says(twelve: StudyDir) -> None:
+    text = re.sub(r"<[^>]+>", "", twelve.report.read_text())
+    flat = " ".join(text.replace("&#39;", "'").split())
+    for sentence in json.loads(twelve.summary.read_text())["sentences"]:
+        assert " ".join(sentence.split()) in flat
+
+
+@pytest.mark.browser
+def test_it_opens_in_chromium_and_sorts(twelve: StudyDir) -> None:
+    if not CHROMIUM.exists():
+        pytest.skip("Chromium is not installed")
+    from playwright.sync_api import sync_playwright
+
+    told: list[str] = []
+    with sync_playwright() as player:
+        browser = player.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        page = browser.new_page()
+        page.on("console", lambda message: told.append(message.text))
+        page.on("pageerror", lambda error: told.append(str(error)))
+        page.on(
+            "request", lambda asked: told.append(asked.url) if not asked.url.startswith(("data:", "file:")) else None
+        )
+        page.goto(twelve.report.as_uri())
+        head = page.locator("table.results").first.locator("th").nth(3)
+        rows = "document.querySelector('table.results').tBodies[0].rows"
+        column = f"Array.from({rows}, row => parseFloat(row.cells[3].dataset.key))"
+        head.click()
+        rising = page.evaluate(column)
+        head.click()
+        falling = page.evaluate(column)
+        page.select_option("#f-right", "false")
+        wrong, all_shown = page.locator(".case.wrong").count(), page.locator(".case").count()
+        wide = page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        browser.close()
+    assert told == []
+    assert rising == sorted(rising)
+    assert falling == rising[::-1]
+    assert 0 < wrong == all_shown
+    assert wide
+
+
+class Unsaved(Gallery):
+    """Draws, but leaves rendering aside."""
+
+    def show(self, name: str, title: str, caption: str, draw: Callable[[], Any]) -> Shown:
+        draw()
+        return Shown(name, title, caption, "data:,")
+
+
+def page_of(study: Study, where: StudyDir) -> str:
+    results(read_evidence(study, where), study, where).write()
+    record = read_record(study, where)
+    return render("report.html.j2", report=report.report_of(record, Unsaved(where.figures)))
+
+
+def without_covid(table: pd.DataFrame) -> pd.DataFrame:
+    return table[~((table["split"] == "test") & (table["y_covid"] == 1))]
+
+
+def constant(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(logit_normal=np.float32(0), logit_covid=np.float32(0))
+
+
+def not_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(logit_covid=table["logit_covid"].where(np.arange(len(table)) % 7 > 0))
+
+
+def one_patient(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(patient="P", group="P")
+
+
+def rows_twice(table: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([table, table.head(30)], ignore_index=True)
+
+
+def one_row_each(table: pd.DataFrame) -> pd.DataFrame:
+    return table.groupby("split", sort=False).head(1)
+
+
+def no_rows(table: pd.DataFrame) -> pd.DataFrame:
+    return table.head(0)
+
+
+def no_validation(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["split"] == "test"]
+
+
+HOSTILE: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], list[str]]] = {
+    "a class absent from test": (without_covid, ["no covid case in this set", "could not be compared"]),
+    "constant predictions": (constant, ["every row has the same prediction", "No difference to"]),
+    "NaN logits": (not_numbers, ["predictions that are no numbers", "stands first; no score could be computed"]),
+    "one patient": (one_patient, ["of <data value=\"1.0\">1</data> patient ", "too few cases"]),
+    "duplicate row ids": (rows_twice, ["rows repeat a row id; the first of each was counted"]),
+    "one row": (one_row_each, ["<data value=\"1.0\">1</data> test image", "temperature left at 1"]),
+    "no rows": (no_rows, ["There is no test image"]),
+    "no validation": (no_validation, ["stands first; no score could be computed"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_tables_give_a_report_that_says_so(name: str, simulate: Simulate) -> None:
+    how, promised = HOSTILE[name]
+    settings = {"bootstrap": 50, "metrics": ["auroc", "f1"]}
+    study, where = simulate(rows=160, skill={"a": 1.4, "b": 1.5}, evaluate=settings, images=False)
+    for path in sorted((where.root / "predict").rglob("*.parquet")):
+        write_table(how(read_table(path)), path, PREDICTION_COLUMNS)
+    page = page_of(study, where)
+    for words in promised:
+        assert words in page, words
+
+
+def test_a_leaky_study_says_so_on_top(simulate: Simulate) -> None:
+    study, where = simulate(rows=100, evaluate={"bootstrap": 30, "metrics": ["auroc"]}, images=False)
+    write_json(where.split_proof, {"leaky": True})
+    page = page_of(study, where)
+    assert "<b>LEAKY PROTOCOL.</b>" in page
+    assert "that no training saw" not in page
+    assert json.loads(where.summary.read_text())["banners"][0].startswith("LEAKY PROTOCOL")
+    assert pd.read_csv(where.scores)["method"].str.endswith("[LEAKY PROTOCOL]").mean() > 0.9
+
+
+def test_hostile_class_and_file_names_stay_words(simulate: Simulate) -> None:
+    evil = "<img src=x onerror=alert(1)>$_{"
+    study, where = simulate(
+        rows=120, classes=("no|rmal", evil), evaluate={"bootstrap": 30, "metrics": ["auroc", "f1"]},
+        skill={"a&b": 1.0, "c": 1.4},
+    )  # fmt: skip
+    page = page_of(study, where)
+    assert "<img src=x" not in page
+    assert "&lt;img src=x" in page
+
+
+def test_many_labels_and_seeds(simulate: Simulate) -> None:
+    study, where = simulate(
+        task="multilabel", classes=("Edema", "Rare", "Effusion"), shares=(0.4, 0.02, 0.3), rows=160, seeds=(0, 1),
+        skill={"plain": 1.4, "focal": 1.5}, evaluate={"bootstrap": 50, "metrics": ["auroc", "f1", "hamming"]},
+    )  # fmt: skip
+    page = page_of(study, where)
+    assert "over the trainings of each recipe" in page
+    assert "Which labels occur together" in page
+    assert "AUROC over seeds and folds" in page
+
+
+def test_planted_label_errors_are_suspected_first(simulate: Simulate) -> None:
+    study, where = simulate(rows=300, skill={"a": 4.0, "b": 4.0}, images=False)
+    table = read_table(where.predictions("a/resnet18/r0f0s0"))
+    planted = set(table["row_id"].iloc[:6])
+    for path in sorted((where.root / "predict").rglob("*.parquet")):
+        table = read_table(path)
+        wrong = table["row_id"].isin(planted)
+        table.loc[wrong, ["y_normal", "y_covid"]] = 1 - table.loc[wrong, ["y_normal", "y_covid"]]
+        write_table(table, path, PREDICTION_COLUMNS)
+    found = results(read_evidence(study, where), study, where)
+    suspects = suspected_labels(found.judged)
+    assert set(suspects["row_id"].head(8)) >= planted
+    assert (suspects["trials"] == 2).all()

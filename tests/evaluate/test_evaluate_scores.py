@@ -1,0 +1,257 @@
+"""From prediction tables to scores: against scikit-learn, chosen on validation, pooled honestly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
+
+from secondread.core.errors import BadData, Leak
+from secondread.core.leakage import write_contents
+from secondread.core.spec import Study
+from secondread.core.studydir import StudyDir
+from secondread.core.tables import PREDICTION_COLUMNS, read_table, write_table
+from secondread.evaluate import run as face
+from secondread.evaluate.predictions import read_evidence
+from secondread.evaluate.results import Results, results
+from secondread.metrics.calibration import OperatingPoint
+
+Simulate = Callable[..., tuple[Study, StudyDir]]
+THREE = {
+    "classes": ("Normal", "Viral", "Covid"), "task": "multiclass", "shares": (0.6, 0.15, 0.25), "rows": 300,
+    "per_patient": 2,
+}  # fmt: skip
+
+
+def judged(study: Study, where: StudyDir) -> Results:
+    return results(read_evidence(study, where), study, where)
+
+
+def one(scores: pd.DataFrame, **wanted: Any) -> pd.Series:
+    found = scores
+    for name, value in wanted.items():
+        found = found[found[name.rstrip("_")] == value]
+    assert len(found) == 1, f"{wanted}: {len(found)} rows"
+    return found.iloc[0]
+
+
+def change(where: StudyDir, how: Callable[[pd.DataFrame], pd.DataFrame], only: str = "") -> None:
+    for path in sorted((where.root / "predict").rglob("*.parquet")):
+        if only in str(path):
+            write_table(how(read_table(path)), path, PREDICTION_COLUMNS)
+
+
+def test_scores_equal_scikit_learn(simulate: Simulate) -> None:
+    study, where = simulate(**THREE, evaluate={"threshold": {"name": "argmax"}})
+    found = judged(study, where)
+    table = read_table(where.predictions("imbalanced/resnet18/r0f0s0"))
+    test = table[table["split"] == "test"].sort_values("row_id")
+    logits, truth = (test[[f"{p}_{c}" for c in THREE["classes"]]].to_numpy(dtype=float) for p in ("logit", "y"))
+    scaled = logits / found.judged[0].point.temperature
+    chances = np.exp(scaled) / np.exp(scaled).sum(axis=1, keepdims=True)
+    who = {"arm": "imbalanced", "repeat": 0, "split": "test"}
+    auroc = roc_auc_score(truth, chances, average=None)
+    for k, name in enumerate(THREE["classes"]):
+        assert one(found.scores, **who, class_=name, metric="auroc")["value"] == pytest.approx(auroc[k], abs=1e-9)
+    decided = chances.argmax(axis=1)
+    expected = f1_score(truth.argmax(axis=1), decided, average="macro")
+    assert one(found.scores, **who, class_="macro", metric="f1")["value"] == pytest.approx(expected, abs=1e-9)
+    matrix = confusion_matrix(truth.argmax(axis=1), decided)
+    for k, name in enumerate(THREE["classes"]):
+        counts = {
+            m: one(found.scores, **who, class_=name, metric=m)["value"] for m in ("tp", "fp", "fn", "tn", "unread")
+        }
+        assert counts["tp"] == matrix[k, k]
+        assert counts["fp"] == matrix[:, k].sum() - matrix[k, k]
+        assert sum(counts.values()) == len(test)
+
+
+def test_every_interval_holds_its_value(simulate: Simulate) -> None:
+    study, where = simulate(**THREE, seeds=(0, 1))
+    scores = judged(study, where).scores
+    bounded = scores[scores["low"].notna() & scores["high"].notna()]
+    assert {"ece", "auroc", "f1", "brier", "ppv@0.1"} <= set(bounded["metric"])
+    wrong = bounded[(bounded["value"] < bounded["low"] - 1e-12) | (bounded["value"] > bounded["high"] + 1e-12)]
+    assert wrong.empty, wrong.to_string()
+
+
+def test_the_trial_is_picked_on_validation_and_never_on_test(simulate: Simulate) -> None:
+    study, where = simulate(skill={"weak": 0.8, "strong": 2.2}, rows=300, images=False)
+
+    def swap_splits_of_strong(table: pd.DataFrame) -> pd.DataFrame:
+        """On test the weak arm now looks far better: its test predictions are the truth."""
+        test = table["split"] == "test"
+        table.loc[test, "logit_covid"] = np.float32(9) * table.loc[test, "y_covid"]
+        return table
+
+    change(where, swap_splits_of_strong, only="weak")
+    found = judged(study, where)
+    test = {
+        arm: one(found.scores, arm=arm, repeat=-1, split="test", class_="covid", metric="auroc") for arm in study.arms
+    }
+    assert test["weak"]["value"] == 1.0
+    assert found.picked["arm"] == "strong"
+
+
+def test_test_labels_do_not_move_the_operating_point(simulate: Simulate) -> None:
+    study, where = simulate(rows=300, images=False)
+    before = judged(study, where).judged[0].point
+
+    def turn_test_labels(table: pd.DataFrame) -> pd.DataFrame:
+        test = table["split"] == "test"
+        table.loc[test, ["y_normal", "y_covid"]] = 1 - table.loc[test, ["y_normal", "y_covid"]]
+        return table
+
+    change(where, turn_test_labels)
+    assert judged(study, where).judged[0].point == before
+
+
+def test_folds_are_joined_and_seeds_averaged(simulate: Simulate) -> None:
+    study, where = simulate(folds=4, seeds=(0, 1), rows=160, skill={"a": 1.4, "b": 1.6}, images=False)
+    found = judged(study, where)
+    pool = found.pools["a", "resnet18", "test"]
+    assert [member.key for member in pool.members] == [(0, -1, 0), (0, -1, 1)]
+    assert all(member.rows.n == 160 for member in pool.members)
+    own = one(found.scores, arm="a", repeat=-1, split="test", class_="covid", metric="auroc")
+    assert own["value"] == pytest.approx(pool.values("auroc", "covid").mean())
+    assert own["low"] < own["value"] < own["high"]
+    assert one(found.scores, arm="a", split="test", class_="covid", metric="auroc_sd")["value"] == pytest.approx(
+        pool.values("auroc", "covid").std(ddof=1)
+    )
+    compared = found.comparisons
+    assert (compared["method"].str.contains("2 trainings") & (compared["metric"] == "auroc")).any()
+
+
+def test_repeats_with_other_test_rows_share_their_patients(simulate: Simulate) -> None:
+    study, where = simulate(folds=2, repeats=3, rows=80, per_patient=2, skill={"a": 1.4, "b": 1.5}, images=False)
+    found = judged(study, where)
+    assert [member.key for member in found.pools["a", "resnet18", "test"].members] == [(r, -1, 0) for r in range(3)]
+    nadeau = found.comparisons[found.comparisons["method"] == "Nadeau-Bengio t"]
+    assert len(nadeau) == 1
+    assert nadeau["p"].between(0, 1).all()
+
+
+def test_two_seeds_of_one_recipe_are_not_told_apart(
+    simulated_in: Callable[..., Any], simulated: Any, tmp_path: Path
+) -> None:
+    """The verdict of the whole road, not of one function: twelve nulls, at most two claims."""
+    claims = 0
+    for seed in range(12):
+        known = simulated(
+            skill={"a": 1.5, "b": 1.5}, rows=200, seed=seed, images=False, evaluate={"metrics": ["auroc"]}
+        )
+        study, where = simulated_in(tmp_path / str(seed), known)
+        compared = judged(study, where).comparisons
+        claims += int(compared["verdict"].isin(["better", "worse"]).any())
+    assert claims <= 2
+
+
+def test_a_true_difference_is_found_and_has_a_direction(simulate: Simulate) -> None:
+    study, where = simulate(skill={"plain": 0.7, "strong": 2.6}, rows=400, images=False)
+    compared = judged(study, where).comparisons.set_index("metric")
+    main = compared[compared["method"] == "paired DeLong"]
+    assert main.loc["auroc", "verdict"] == "better"
+    assert compared.loc["log_loss", "verdict"] == "better"  # lower is better
+    assert compared.loc["log_loss", "difference"] < 0
+
+
+def test_a_subgroup_is_scored_on_its_own_rows(simulate: Simulate) -> None:
+    study, where = simulate(rows=400, evaluate={"left_out": True}, images=False)
+    found = judged(study, where)
+    rows = read_table(where.clean_rows).set_index("row_id")
+    test = found.evidence.trials[0].test.row_ids
+    women = int((rows.loc[list(test), "sex"] == "F").sum())
+    assert one(found.scores, split="test: sex = F", metric="auroc")["n"] == women
+    splits = set(found.scores["split"])
+    assert {"test: age = 65+", "test: view = PA", "test: site = north", "left out: site = south"} <= splits
+
+
+def test_prevalence_changes_predictive_values_as_bayes_says(simulate: Simulate) -> None:
+    study, where = simulate(rows=400, evaluate={"prevalences": [0.02]}, images=False)
+    scores = judged(study, where).scores
+    who = {"repeat": -1, "split": "test", "class_": "covid"}
+    se, sp = (one(scores, **who, metric=m)["value"] for m in ("recall", "specificity"))
+    expected = 0.02 * se / (0.02 * se + 0.98 * (1 - sp))
+    assert one(scores, **who, metric="ppv@0.02")["value"] == pytest.approx(expected)
+
+
+def test_an_external_set_is_read_at_the_frozen_point(simulate: Simulate) -> None:
+    study, where = simulate(rows=300, images=False)
+    written = study.model_dump(by_alias=True)
+    written["gather"]["external"] = [{"name": "far", "source": "class_folders"}]
+    study = Study.model_validate(written)
+    table = read_table(where.predictions("imbalanced/resnet18/r0f0s0"))
+    write_table(table.head(60), where.external_predictions("far", "imbalanced/resnet18/r0f0s0"), PREDICTION_COLUMNS)
+    scores = judged(study, where).scores
+    assert one(scores, split="external: far", metric="accuracy")["n"] == 60
+
+
+def test_a_cost_matrix_gives_an_expected_cost(simulate: Simulate) -> None:
+    cost = {"name": "cost", "cost": [[0, 1], [10, 0]]}
+    study, where = simulate(rows=300, evaluate={"threshold": cost}, images=False)
+    scores = judged(study, where).scores
+    who = {"repeat": 0, "split": "test"}
+    fp, fn = (one(scores, **who, class_="covid", metric=m)["value"] for m in ("fp", "fn"))
+    assert one(scores, **who, metric="expected_cost")["value"] == pytest.approx((fp + 10 * fn) / 150)
+
+
+def test_a_trial_that_saw_a_test_row_is_refused(simulate: Simulate) -> None:
+    study, where = simulate(rows=80, images=False)
+    table = read_table(where.predictions("imbalanced/resnet18/r0f0s0"))
+    seen = table.loc[table["split"] == "test", "content_id"].head(1)
+    write_contents(where.trial("imbalanced/resnet18/r0f0s0") / "contents.json", seen)
+    with pytest.raises(Leak, match="imbalanced/resnet18"):
+        read_evidence(study, where)
+
+
+def test_an_arm_balanced_before_the_split_is_marked_and_never_picked(simulate: Simulate) -> None:
+    study, where = simulate(rows=300, skill={"honest": 1.0, "copied": 3.0}, images=False)
+    written = study.model_dump(by_alias=True)
+    written["prepare"]["allow_leakage"] = True
+    written["arms"]["copied"]["balance"] = {"name": "oversample", "before_split": True}
+    study = Study.model_validate(written)
+    table = read_table(where.predictions("copied/resnet18/r0f0s0"))
+    seen = table.loc[table["split"] == "test", "content_id"].head(9)
+    write_contents(where.trial("copied/resnet18/r0f0s0") / "contents.json", seen)
+    found = judged(study, where)
+    assert found.picked["arm"] == "honest"
+    marked = found.scores["method"].str.endswith("[LEAKY PROTOCOL]")
+    assert set(found.scores.loc[marked, "arm"]) == {"copied"}
+    assert found.comparisons["method"].str.endswith("[LEAKY PROTOCOL]").all()
+    found.write()
+    assert json.loads(where.summary.read_text())["banners"] == []
+
+
+def test_missing_predictions_are_told(simulate: Simulate) -> None:
+    study, where = simulate(rows=80, skill={"a": 1.0, "b": 1.0}, images=False)
+    where.predictions("b/resnet18/r0f0s0").unlink()
+    assert any("1 of 2 trials have no predictions" in note for note in read_evidence(study, where).notes)
+    where.predictions("a/resnet18/r0f0s0").unlink()
+    with pytest.raises(BadData, match="secondread predict"):
+        read_evidence(study, where)
+
+
+def test_the_files_are_those_of_the_architecture(simulate: Simulate, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, where = simulate(rows=120, skill={"a": 1.4, "b": 1.5}, images=False)
+    judged(study, where).write()
+    points = json.loads(where.operating("a", "resnet18").read_text())
+    assert set(points) == {"r0f0s0"}
+    assert OperatingPoint.from_dict(points["r0f0s0"]).classes == ("normal", "covid")
+    summary = json.loads(where.summary.read_text())
+    assert set(summary["picked"]) == {"arm", "model", "repeat", "fold", "seed", "metric", "value"}
+    assert all(isinstance(summary[name], list) for name in ("banners", "verdicts", "sentences"))
+    assert [unit.name for unit in face.units(study, where)] == ["scores", "report"]
+
+
+def test_the_same_predictions_give_the_same_bytes(simulate: Simulate) -> None:
+    study, where = simulate(rows=120, skill={"a": 1.4, "b": 1.5}, images=False)
+    judged(study, where).write()
+    first = where.scores.read_bytes(), where.comparisons.read_bytes(), where.summary.read_bytes()
+    judged(study, where).write()
+    assert (where.scores.read_bytes(), where.comparisons.read_bytes(), where.summary.read_bytes()) == first

@@ -1,0 +1,178 @@
+"""From a finished study to a bundle: done once, proven, self-contained, and stale only when it should be."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from export.finished_study import Finished
+from secondread.core.errors import BadData, WrongRequest
+from secondread.core.files import read_json, write_json
+from secondread.core.spec import Study, as_yaml
+from secondread.core.studyfile import parse_study
+from secondread.core.tables import read_table
+from secondread.export import run
+from secondread.models.bundle import Bundle
+from secondread.models.bundle.container import LARGEST
+from secondread.models.chosen import chosen, picked
+
+
+def folder(made: Finished) -> Path:
+    return made.where.export("plain", "plain_cnn")
+
+
+def changed(study: Study, **export: object) -> Study:
+    written = as_yaml(study)
+    return parse_study(written | {"export": written["export"] | export})
+
+
+def test_the_bundle_holds_its_files_and_opens_anywhere(exported: Finished, tmp_path: Path) -> None:
+    assert {path.name for path in folder(exported).iterdir()} == {*LARGEST, "done.json"}
+    assert [unit.state() for unit in run.units(exported.study, exported.where)] == ["done"]
+    moved = Path(shutil.copytree(folder(exported), tmp_path / "moved"))
+    zipped = folder(exported).with_name("plain_cnn.zip")
+    assert Bundle.open(moved, threads=1).sha256 == Bundle.open(zipped, threads=1).sha256
+
+
+def test_reading_a_file_gives_the_study_s_prediction(exported: Finished) -> None:
+    """Decoder, graph and calibration together: the table's logits at the operating point."""
+    from secondread.models.chosen import point_of
+
+    bundle = Bundle.open(folder(exported), threads=1)
+    trial = picked(exported.study, exported.where).trial
+    table = read_table(exported.where.predictions(trial.name)).head(12)
+    point = point_of(exported.where, trial)
+    logits = table[["logit_normal", "logit_square"]].to_numpy(np.float64)
+    for row, wanted in zip(table["row_id"], point.probabilities(logits), strict=True):
+        assert exported.where.data is not None
+        reading = bundle.read(exported.where.data / str(row))
+        assert list(reading.probabilities.values()) == pytest.approx(wanted, abs=1e-5)
+        named = dict(zip(point.classes, point.decide(wanted[None])[0], strict=True))
+        assert isinstance(reading.decision, str)
+        assert named[reading.decision] == 1
+
+
+def test_the_card_says_what_was_measured(exported: Finished) -> None:
+    card = Bundle.open(folder(exported), threads=1).card
+    assert card.parity["images"] == 60
+    assert card.parity["share_of_spread"] <= 1e-4
+    assert card.parity["flips"] == 0
+    assert card.parity["heat_correlation"] >= 0.999
+    assert card.gate is not None
+    assert (card.gate.fitted_on, card.gate.checked_on) == (120, 60)
+    assert card.cohort["splits"]["test"] == {
+        "images": 60, "patients": 60, "classes": {"normal": 30, "square": 30}, "sex": {"F": 40, "M": 20},
+        "age": card.cohort["splits"]["test"]["age"],
+    }  # fmt: skip
+    assert {row["metric"] for row in card.metrics} == {"auroc", "recall"}
+    assert card.precision_reason.startswith("int8")
+    assert card.texts == {"square": "A square."}
+    text = (folder(exported) / "MODEL_CARD.md").read_text()
+    for word in ("not a medical device", "Intended use", "Known failures", "Licence", "| test | macro | auroc |"):
+        assert word in text
+    assert str(exported.where.root) not in text + (folder(exported) / "card.json").read_text()
+
+
+def test_the_gate_passes_about_what_it_promises(exported: Finished) -> None:
+    bundle = Bundle.open(folder(exported), threads=1)
+    assert exported.where.data is not None
+    own = [bundle.read(exported.where.data / str(row)) for row in exported.rows["row_id"].tail(60)]
+    assert sum(reading.status == "refused" for reading in own) <= 6
+    stripes = np.tile(np.array([0, 255], np.uint8), (32, 16))[None, None]
+    (foreign,) = bundle.judge(bundle.run(stripes))
+    assert foreign.status == "refused"
+
+
+def test_int8_is_judged_and_never_replaces_fp32(exported: Finished) -> None:
+    card = Bundle.open(folder(exported), threads=1).card
+    assert card.precision == "fp32"
+    twin = folder(exported).with_name("plain_cnn-int8")
+    assert twin.exists() == ("kept" in card.precision_reason)
+    if twin.exists():
+        assert Bundle.open(twin, threads=1).card.precision == "int8"
+
+
+def copied(made: Finished, path: Path) -> Finished:
+    shutil.copytree(made.where.root, path)
+    return replace(made, where=replace(made.where, root=path))
+
+
+def test_another_operating_point_makes_the_bundle_stale(exported: Finished, tmp_path: Path) -> None:
+    made = copied(exported, tmp_path / "study")
+    assert run.units(made.study, made.where)[0].state() == "done"
+    path = made.where.operating("plain", "plain_cnn")
+    told = read_json(path)
+    for point in told.values():
+        point["temperature"] *= 2
+    write_json(path, told)
+    assert run.units(made.study, made.where)[0].state() == "stale"
+
+
+def test_scores_of_other_arms_do_not_matter_and_own_ones_do(exported: Finished, tmp_path: Path) -> None:
+    made = copied(exported, tmp_path / "study")
+    scores = pd.read_csv(made.where.scores)
+    pd.concat([scores, scores.assign(arm="other", value=0.5)]).to_csv(made.where.scores, index=False)
+    assert run.units(made.study, made.where)[0].state() == "done"
+    scores.assign(value=scores["value"] / 2).to_csv(made.where.scores, index=False)
+    assert run.units(made.study, made.where)[0].state() == "stale"
+
+
+def test_an_ensemble_averages_the_logits_of_the_seeds(exported: Finished, tmp_path: Path) -> None:
+    made = copied(exported, tmp_path / "study")
+    study = changed(made.study, ensemble=True, int8=False)
+    run.run(study, made.where)
+    bundle = Bundle.open(folder(made), threads=1)
+    assert bundle.card.members == ["plain/plain_cnn/r0f0s0", "plain/plain_cnn/r0f0s1"]
+    tables = [read_table(made.where.predictions(name)).set_index("row_id") for name in bundle.card.members]
+    mean = pd.concat(tables).groupby("row_id")[["logit_normal", "logit_square"]].mean()
+    from secondread.images.cache import open_for
+
+    ids = list(mean.index[:20])
+    pixels = open_for(made.where, 32, "stretch").take(ids)[:, None]
+    outputs = bundle.run(pixels, heatmaps=True)
+    np.testing.assert_allclose(outputs.logits, mean.loc[ids].to_numpy(), rtol=1e-3, atol=1e-3)
+    assert outputs.features.shape == (20, 2 * 64)
+    assert outputs.heatmaps is not None
+
+
+def test_a_bundle_that_does_not_answer_as_its_checkpoint_is_an_error(
+    exported: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = copied(exported, tmp_path / "study")
+    monkeypatch.setattr("secondread.export.parity.LARGEST_SHARE", 0.0)
+    monkeypatch.setattr("secondread.export.parity.LEAST_SPREAD", 1e-30)
+    study = changed(made.study, int8=False, openvino=False, ensemble=True)
+    with pytest.raises(BadData, match="does not answer"):
+        run.run(study, made.where)
+    assert run.units(study, made.where)[0].state() == "failed"
+
+
+def test_choices_by_name(exported: Finished) -> None:
+    def names(wanted: str) -> list[str]:
+        return [one.trial.name for one in chosen(exported.study, exported.where, wanted)]
+
+    best = read_json(exported.where.summary)["picked"]
+    for wanted in ("best", "all", "plain/plain_cnn", "plain_cnn"):
+        assert names(wanted) == [f"plain/plain_cnn/r0f0s{best['seed']}"]
+    with pytest.raises(WrongRequest, match="plain/plain_cnn"):
+        names("plain/resnet18")
+
+
+def test_nothing_can_be_exported_before_evaluate(exported: Finished, tmp_path: Path) -> None:
+    made = copied(exported, tmp_path / "study")
+    made.where.summary.unlink()
+    with pytest.raises(BadData, match="evaluate"):
+        run.units(made.study, made.where)
+
+
+def test_the_card_is_plain_json(exported: Finished) -> None:
+    def no_constant(name: str) -> None:
+        raise AssertionError(name)
+
+    json.loads((folder(exported) / "card.json").read_text(), parse_constant=no_constant)

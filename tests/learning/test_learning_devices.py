@@ -1,0 +1,83 @@
+"""Devices: what the environment and the study file ask for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from secondread.core.errors import WrongRequest
+from secondread.core.spec import Engine
+from secondread.images.batches import Stack
+from secondread.learning import devices
+from secondread.learning.devices import launched_processes, machine, tune_allocator
+from secondread.learning.inference import EVALUATION_BATCH, outputs_of
+
+
+def test_one_process_on_the_cpu_is_deterministic() -> None:
+    place = machine()
+    assert (place.rank, place.world, place.is_main) == (0, 1, True)
+    assert place.device.type in ("cpu", "cuda")
+    assert torch.are_deterministic_algorithms_enabled() or place.on_gpu
+
+
+def test_a_second_training_may_ask_for_another_precision() -> None:
+    assert machine(Engine(precision="bf16")).accelerator.mixed_precision == "bf16"
+    assert machine(Engine(precision="fp32")).accelerator.mixed_precision == "no"
+
+
+def test_half_precision_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(WrongRequest, match="fp16 needs a GPU; use fp32 or bf16"):
+        machine(Engine(precision="fp16"))
+
+
+def test_threads_are_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    machine(Engine(threads=1))
+    assert torch.get_num_threads() == 1
+    torch.set_num_threads(before)
+
+
+def test_slurm_is_read_like_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    given = {"SLURM_NTASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_LAUNCH_NODE_IPADDR": "10.0.0.7",
+             "SLURM_JOB_ID": "12345"}  # fmt: skip
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert launched_processes() == 4
+    devices._processes_from_slurm()
+    found = {name: os.environ.pop(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")}
+    assert found == {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "10.0.0.7",
+                     "MASTER_PORT": "32345"}  # fmt: skip
+
+
+def test_the_allocator_takes_its_settings_where_glibc_is() -> None:
+    assert isinstance(tune_allocator(), bool)
+
+
+def test_outputs_come_in_the_order_of_the_places_in_equal_batches() -> None:
+    images = np.arange(200 * 4, dtype=np.uint8).reshape(200, 2, 2)
+    seen: list[int] = []
+
+    def network(inputs: Tensor) -> Tensor:
+        seen.append(len(inputs))
+        return inputs.float().mean(dim=(1, 2, 3))[:, None]
+
+    places = np.array([199, 0, 5] * 30)
+    found = outputs_of(network, Stack([images]), places, machine())
+    np.testing.assert_allclose(found[:, 0], images[places].mean(axis=(1, 2)))
+    assert seen == [EVALUATION_BATCH, 90 - EVALUATION_BATCH]
+
+
+def test_naming_the_devices_imports_no_accelerate() -> None:
+    """Accelerate is slow to import: whoever only reads settings does not pay for it."""
+    program = "import sys, secondread.learning.devices; sys.exit('accelerate' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    assert subprocess.run([sys.executable, "-c", program], env=environment, check=False).returncode == 0

@@ -1,0 +1,312 @@
+"""The audit on phantoms whose defects are known, and on small folders made for one finding each."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from secondread.core.files import read_json
+from secondread.core.studydir import StudyDir
+from secondread.core.studyfile import parse_study
+from secondread.core.tables import read_dataset, read_table
+from secondread.gather import run as gather
+from secondread.images.phantom import PhantomSpec, write_phantom
+from secondread.prepare import memory, run
+from secondread.prepare.clean import Cleaned, cleaned
+from secondread.prepare.probes import name_style
+from secondread.prepare.report import Audit, audit_folder
+
+
+@pytest.fixture(autouse=True)
+def own_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SECONDREAD_CACHE", str(tmp_path / "memory"))
+
+
+def codes(audit: Audit) -> dict[str, dict[str, Any]]:
+    return {one["code"]: one for one in audit.as_dict()["findings"]}
+
+
+DEFECTS = dict.fromkeys(
+    ("byte_copy", "byte_copy_across", "jpeg_copy", "resize_copy", "brightness_copy", "near_copy_across", "flip_copy",
+     "truncated", "zero_byte", "constant", "inverted", "odd_aspect", "rgba", "sixteen_bit"), 6,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=["cxr-binary", "mri-binary", "cxr-multilabel"])
+def defective(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("defective") / "data"
+    size = 128 if request.param == "mri-binary" else 64
+    write_phantom(PhantomSpec(request.param, n=110, seed=11, size=size, defects=DEFECTS), folder, "folder", workers=1)
+    return folder
+
+
+def truth_of(folder: Path) -> dict[str, dict[str, Any]]:
+    told = json.loads((folder.with_name("data_truth") / "phantom.json").read_text())
+    return {row["file"]: row for row in told["rows"]}
+
+
+def clean_rows(folder: Path, out: Path) -> Cleaned:
+    study = parse_study({"study": "s", "gather": {"source": {"name": "auto"}}})
+    where = StudyDir(out, folder)
+    gather.run(study, where)
+    rows = read_table(where.rows)
+    seen = memory.measured(rows, folder, where.cache, "refuse")
+    return cleaned(rows, seen, read_dataset(where.dataset).classes, study.prepare)
+
+
+def test_copies_are_found_and_nothing_else(defective: Path, tmp_path: Path) -> None:
+    truth = truth_of(defective)
+    made = clean_rows(defective, tmp_path / "out")
+
+    def origin(file: str) -> str:
+        source = truth[file]["source"]
+        return origin(source["file"]) if source else file
+
+    cluster = dict(zip(made.all["row_id"], made.all["duplicate_cluster"], strict=True))
+    found: dict[str, list[bool]] = {}
+    for file, row in truth.items():
+        if row["source"]:
+            found.setdefault(row["defect"], []).append(cluster[file] == cluster[row["source"]["file"]])
+    for kind in ("byte_copy", "byte_copy_across"):
+        assert all(found[kind])
+    close = [hit for kind in ("jpeg_copy", "resize_copy", "brightness_copy", "near_copy_across") for hit in found[kind]]
+    assert np.mean(close) >= 0.95
+    assert np.mean(found["flip_copy"]) >= 0.95
+    readable = made.all[made.all["dropped"].isna()]
+    for _, together in readable.groupby("duplicate_cluster"):
+        if len(together) > 1:
+            patients = {truth[file]["patient"] for file in together["row_id"]}
+            if {truth[file]["defect"] for file in together["row_id"]} == {"odd_aspect"}:
+                continue  # strips without anatomy, stretched to squares, are all much alike
+            assert len({origin(file) for file in together["row_id"]}) == 1 or len(patients) == 1
+    contents = made.all[made.all["content_id"].duplicated(keep=False) & made.all["dropped"].isna()]
+    for _, same in contents.groupby("content_id"):
+        assert len({origin(file) for file in same["row_id"]}) == 1
+
+
+def test_broken_files_are_found_told_and_left_out(defective: Path, tmp_path: Path) -> None:
+    truth = truth_of(defective)
+    checks = ["unreadable", "duplicates", "near_duplicates", "label_conflicts"]
+    study = parse_study({"study": "s", "gather": {"source": {"name": "auto"}}, "prepare": {"checks": checks}})
+    where = StudyDir(tmp_path / "out", defective)
+    gather.run(study, where)
+    told = run.audit_rows(study, where).as_dict()
+    found = {one["code"]: one for one in told["findings"]}
+    for code, defect in (("truncated", "truncated"), ("empty", "zero_byte"), ("constant", "constant")):
+        expected = {file for file, row in truth.items() if row["defect"] == defect}
+        assert set(found[code]["files"]) == expected
+        assert "dropped.parquet" in found[code]["done"]
+    assert {file for file, row in truth.items() if row["defect"] == "odd_aspect"} <= set(found["odd_aspect"]["files"])
+    inverted = {file for file, row in truth.items() if row["defect"] == "inverted"}
+    if "inverted_polarity" in found:
+        named = set(found["inverted_polarity"]["files"])
+        assert len(named & inverted) >= 0.8 * len(inverted)
+        assert len(named - inverted) <= 2
+    across = {file for file, row in truth.items() if row["defect"] == "byte_copy_across"}
+    assert across <= set(found["label_conflicts"]["files"])
+    assert told["files"] == len(truth)
+    assert told["exact_groups_across_classes"] == len(across)
+    assert told["exact_groups"] == len(across) + sum(row["defect"] == "byte_copy" for row in truth.values())
+    content = where.audit_page.read_text()
+    assert "data:image/png;base64," in content
+    assert "<script src" not in content
+
+
+def test_a_second_audit_looks_at_no_image_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for k in range(8):
+        write(tmp_path / "data" / ("a" if k % 2 else "b") / f"{k}.png", k)
+    first = audit_folder(tmp_path / "data").as_dict()
+    monkeypatch.setattr(memory, "look", None)
+    assert audit_folder(tmp_path / "data").as_dict() == first
+    write(tmp_path / "data" / "a" / "new.png", 77)
+    with pytest.raises(TypeError):
+        audit_folder(tmp_path / "data")
+
+
+def test_probes_fire_where_the_site_is_the_class_and_only_there(tmp_path: Path) -> None:
+    for confounding in (0.0, 0.9):
+        folder = tmp_path / str(confounding)
+        write_phantom(
+            PhantomSpec("cxr-binary", n=180, seed=4, size=48, confounding=confounding), folder, "folder", workers=1
+        )
+        audit = audit_folder(folder)
+        told = audit.as_dict()
+        assert ("shortcut_border" in codes(audit)) == (confounding > 0)
+        assert bool(told["banners"]) == (confounding > 0)
+        border = told["probes"]["border"]
+        assert border["low"] < border["auroc"] < border["high"]
+
+
+def test_file_facts_give_a_class_away(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    for k in range(60):
+        for name, side, kind in (("ill", 40, "JPEG"), ("well", 44, "PNG")):
+            path = tmp_path / "data" / name / f"img{k}.{kind.lower()}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(draw.integers(0, 255, (side, 40), dtype=np.uint8)).save(path, kind)
+    audit = audit_folder(tmp_path / "data")
+    metadata = audit.as_dict()["probes"]["metadata"]
+    assert metadata["auroc"] > 0.95
+    assert metadata["without_names"]["auroc"] > 0.95
+    assert "shortcut_metadata" in codes(audit)
+    assert "SHORTCUT" in audit.as_dict()["banners"][0]
+    assert "shortcut_metadata" in audit._repr_html_()
+
+
+def write(path: Path, seed: int, side: int = 48) -> bytes:
+    """A smooth picture that no other seed resembles."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6), dtype=np.uint8)
+    picture = Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    path.write_bytes(buffer.getvalue())
+    return buffer.getvalue()
+
+
+def test_official_splits_are_compared_by_bytes_and_patients(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for k in range(24):
+        write(data / "train" / ("NORMAL" if k % 2 else "PNEUMONIA") / f"person{k}_bacteria_{k}.png", k)
+    for k in range(4):
+        write(data / "val" / ("NORMAL" if k % 2 else "PNEUMONIA") / f"person{k}_virus_{100 + k}.png", 100 + k)
+    write(data / "val" / "PNEUMONIA" / "person90_virus_1.png", 6)
+    audit = audit_folder(data)
+    told = audit.as_dict()
+    assert told["patients_across_splits"] == 4
+    assert told["exact_groups_across_splits"] == 1
+    assert told["splits_given"] == {"train": 24, "val": 5}
+    found = codes(audit)
+    assert found["patients_across_splits"]["severity"] == "error"
+    assert found["duplicates_across_splits"]["severity"] == "error"
+    assert "5 images is too small" in found["small_validation"]["message"]
+
+
+def test_images_without_labels_can_be_audited(tmp_path: Path) -> None:
+    for k in range(6):
+        write(tmp_path / "data" / f"{k}.png", k)
+    (tmp_path / "data" / "copy.png").write_bytes((tmp_path / "data" / "0.png").read_bytes())
+    told = audit_folder(tmp_path / "data").as_dict()
+    assert told["classes"] == {"unlabelled": 7}
+    assert told["exact_groups"] == 1
+
+
+@pytest.mark.parametrize("form", ["npz", "dicom"])
+def test_other_layouts_are_audited_too(form: str, tmp_path: Path) -> None:
+    write_phantom(PhantomSpec("cxr-binary", n=40, seed=2, size=32), tmp_path / "data", form, workers=1)
+    told = audit_folder(tmp_path / "data").as_dict()
+    assert told["files"] == told["readable"] == 40
+    assert told["task"] == "binary"
+
+
+def test_a_step_does_only_what_is_stale(tmp_path: Path) -> None:
+    source = {"name": "phantom", "n": 60, "size": 32, "seed": 1}
+    written: dict[str, Any] = {"study": "s", "gather": {"source": source}, "train": {"size": 32},
+                               "prepare": {"checks": ["near_duplicates"]}}  # fmt: skip
+    study, where = parse_study(written), StudyDir(tmp_path / "out")
+    gather.run(study, where)
+    run.run(study, where)
+    assert [unit.state() for unit in run.units(study, where)] == ["done"] * 3
+    bigger = parse_study(written | {"train": {"size": 48}})
+    assert [unit.state() for unit in run.units(bigger, where)] == ["done", "done", "stale"]
+    other = parse_study(
+        written | {"prepare": {"checks": ["near_duplicates"], "split": {"name": "grouped", "test": 0.3}}}
+    )
+    assert [unit.state() for unit in run.units(other, where)] == ["done", "stale", "done"]
+    run.run(bigger, where)
+    told = read_json(where.pixels)
+    assert list(told["caches"]) == ["48-stretch"]
+    assert (where.root / told["caches"]["48-stretch"]["file"]).exists()
+    proof = read_json(where.split_proof)
+    assert proof["disjoint"]
+    assert not proof["leaky"]
+
+
+def test_image_level_needs_permission_and_leaves_its_stamp(tmp_path: Path) -> None:
+    from secondread.core.errors import WrongRequest
+
+    source = {"name": "phantom", "n": 60, "size": 32, "seed": 1}
+    written: dict[str, Any] = {"study": "s", "gather": {"source": source}, "train": {"size": 32}}
+    study = parse_study(written | {"prepare": {"checks": [], "split": "image_level"}})
+    where = StudyDir(tmp_path / "out")
+    gather.run(study, where)
+    with pytest.raises(WrongRequest, match="allow_leakage"):
+        run.run(study, where)
+    allowed = parse_study(written | {"prepare": {"checks": [], "split": "image_level", "allow_leakage": True}})
+    run.run(allowed, where)
+    assert read_json(where.split_proof)["stamp"] == "LEAKY PROTOCOL"
+
+
+def test_duplicates_are_dropped_only_where_asked(tmp_path: Path) -> None:
+    for k in range(20):
+        content = write(tmp_path / "data" / ("a" if k % 2 else "b") / f"{k}.png", k)
+        if k < 3:
+            write(tmp_path / "data" / "a" / f"again{k}.png", k).startswith(content)
+    for drop in (False, True):
+        written = {"study": "s", "gather": {"source": "class_folders"}, "train": {"size": 32},
+                   "prepare": {"drop_duplicates": drop, "checks": ["unreadable", "label_conflicts"],
+                               "split": {"name": "grouped", "test": 0.3, "val": 0.2}}}  # fmt: skip
+        study, where = parse_study(written), StudyDir(tmp_path / f"out{drop}", tmp_path / "data")
+        gather.run(study, where)
+        run.run(study, where)
+        clean, dropped = read_table(where.clean_rows), read_table(where.dropped)
+        if not drop:
+            assert len(clean) == 23
+            assert clean["duplicate_cluster"].nunique() == 20
+            continue
+        reasons = dropped["reason"].str.split(":").str[0].value_counts().to_dict()
+        assert reasons == {"label conflict": 4, "duplicate": 1}
+        assert not clean["content_id"].duplicated().any()
+
+
+def test_the_style_of_a_name_says_nothing_of_its_words() -> None:
+    assert name_style("person12_virus_3.jpeg") == "a9_a_9"
+    assert name_style("Y12.jpg") == name_style("no7.JPG") == "a9"
+    assert name_style("1 no.jpeg") == "9 a"
+
+
+REAL = os.environ.get("SECONDREAD_DATA")
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not REAL, reason="$SECONDREAD_DATA is not set")
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("brain253", {"files": 253, "distinct_bytes": 228, "exact_groups": 22, "exact_groups_across_classes": 0}),
+        ("covid3", {"files": 1124, "patients": 682, "patients_across_classes": 21, "task": "multiclass"}),
+        ("nih14", {"files": 910, "task": "multilabel"}),
+    ],
+)
+def test_facts_of_the_real_folders(name: str, expected: dict[str, Any]) -> None:
+    audit = audit_folder(Path(str(REAL)) / name)
+    told = audit.as_dict()
+    assert {key: told[key] for key in expected} == expected
+    if name == "brain253":
+        assert "shortcut_metadata" in codes(audit)
+    if name == "covid3":
+        assert told["banners"]
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not REAL, reason="$SECONDREAD_DATA is not set")
+def test_facts_of_the_official_split_of_children(tmp_path: Path) -> None:
+    study = parse_study({"study": "s", "gather": {"source": {"name": "class_folders", "root": "kermany"}},
+                         "prepare": {"checks": ["duplicates"]}})  # fmt: skip
+    where = StudyDir(tmp_path, Path(str(REAL)))
+    gather.run(study, where)
+    told = run.audit_rows(study, where).as_dict()
+    assert told["exact_groups"] == 24
+    assert told["exact_groups_across_splits"] == 0
+    assert told["splits_given"] == {"train": 5216, "val": 16}
+    assert "small_validation" in {one["code"] for one in told["findings"]}
+    rows = pd.DataFrame(read_table(where.rows))
+    assert rows["patient"].notna().all()

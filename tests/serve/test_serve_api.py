@@ -1,0 +1,150 @@
+"""The JSON API: what it promises in its description, and that it keeps it whatever is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import schemathesis
+from django.conf import settings as site
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
+from django.test import Client
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as hypothesis_settings
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+from serve_pictures import dicom, disc, png, zipped
+
+from secondread.serve.bundles.models import RegisteredBundle
+from secondread.serve.limits import Limits
+from secondread.serve.reads.models import Read, StoredImage
+from secondread.serve.wsgi import application
+
+
+@pytest.fixture
+def api(token: dict[str, str]) -> Client:
+    return Client(headers=token)
+
+
+def sent(api: Client, content: bytes, **form: Any) -> Any:
+    return api.post("/api/reads", {"image": SimpleUploadedFile("scan.png", content), **form})
+
+
+def test_submit_poll_map_list_delete(api: Client, bundle: RegisteredBundle, work: Any) -> None:
+    answer = sent(api, png(disc()), bundle=bundle.sha256)
+    assert answer.status_code == 202
+    (read,) = answer.json()["reads"]
+    assert (read["status"], read["file"], read["probabilities"]) == ("queued", "scan.png", None)
+    work()
+    told = api.get(f"/api/reads/{read['id']}").json()
+    assert told["status"] == "read"
+    assert set(told["probabilities"]) == set(bundle.card["classes"])
+    assert told["intended_use"] == "For research and education, not a medical device."
+    heat = api.get(f"/api/reads/{read['id']}/heatmap?class_name={bundle.card['classes'][0]}").json()
+    assert np.asarray(heat["values"]).shape == (heat["height"], heat["width"]) == (8, 8)
+    assert api.get("/api/reads?status=read").json()["reads"][0]["id"] == read["id"]
+    assert api.delete(f"/api/reads/{read['id']}").status_code == 204
+    assert api.get(f"/api/reads/{read['id']}").status_code == 404
+    assert not StoredImage.objects.exists()
+
+
+def test_the_same_image_again_is_the_same_read_and_done_at_once(api: Client, bundle: Any, work: Any) -> None:
+    first = sent(api, png(disc())).json()["reads"][0]
+    work()
+    again = sent(api, png(disc()))
+    assert again.status_code == 200
+    assert again.json()["reads"][0]["id"] == first["id"]
+
+
+def test_an_archive_is_answered_file_by_file(api: Client, bundle: Any) -> None:
+    told = sent(api, zipped({"a.png": png(disc(40)), "b.dcm": dicom(disc(41)), "c.txt": b"no"})).json()
+    assert [read["file"] for read in told["reads"]] == ["a.png", "b.dcm"]
+    assert told["not_taken"] == [{"file": "c.txt", "code": "not_an_image", "reason": told["not_taken"][0]["reason"]}]
+
+
+def test_faults_have_one_form(api: Client, bundle: Any) -> None:
+    for answer, code in (
+        (sent(api, b"hello"), "not_an_image"),
+        (sent(api, png(disc()), bundle="0" * 64), "no_bundle"),
+        (api.post("/api/reads"), "no_file"),
+        (api.post("/api/reads", b"x", "multipart/form-data"), "not_multipart"),
+        (api.get("/api/reads?status=odd"), "invalid"),
+        (Client().get("/api/reads"), "unauthorized"),
+        (api.get("/api/reads/00000000-0000-4000-8000-000000000000"), "not_found"),
+        (api.get("/api/nothing"), "404"),
+    ):
+        assert set(answer.json()) == {"code", "detail"}
+        assert answer.json()["code"] == code
+
+
+def test_paging_goes_through_everything_once(api: Client, bundle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from secondread.serve.reads import history
+
+    monkeypatch.setattr(history, "PAGE", 2)
+    for at in range(5):
+        sent(api, png(disc(30 + at)))
+    seen, after = [], ""
+    while True:
+        page = api.get("/api/reads", {"after": after}).json()
+        seen += [read["id"] for read in page["reads"]]
+        after = page["after"]
+        if not after:
+            break
+    assert len(seen) == len(set(seen)) == Read.objects.count() == 5
+
+
+def test_limits_are_those_of_the_site(client: Client, db: None, settings: Any) -> None:
+    settings.LIMITS = Limits(files=7)
+    told = client.get("/api/limits").json()
+    assert told["files"] == 7
+    assert set(told) == set(Limits().to_json())
+
+
+def test_the_description_names_every_operation_and_its_faults(client: Client, db: None) -> None:
+    told = client.get("/api/openapi.json").json()
+    operations = [body for path in told["paths"].values() for body in path.values()]
+    assert len(operations) == 7
+    assert all(body.get("security") for body in operations if body["operationId"].rsplit("_", 1)[-1] != "limits")
+    assert "multipart/form-data" in told["paths"]["/api/reads"]["post"]["requestBody"]["content"]
+    for method, path in (("post", "/api/reads"), ("get", "/api/reads/{identifier}")):
+        assert {"401", "503"} <= set(told["paths"][path][method]["responses"])
+
+
+@pytest.fixture
+def _one_connection() -> Iterator[None]:
+    """Requests from outside Django's own client would close the connection that the test's transaction runs in."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+@pytest.mark.usefixtures("_one_connection")
+def test_whatever_is_sent_the_description_holds(token: dict[str, str], bundle: Any, settings: Any) -> None:
+    settings.LIMITS = Limits(waiting=100_000)
+    schema = schemathesis.openapi.from_wsgi("/api/openapi.json", application)
+    tried = []
+    for found in schema.get_all_operations():
+        operation = found.ok()
+
+        @given(case=operation.as_strategy())
+        @hypothesis_settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.generate], database=None,
+                             suppress_health_check=list(HealthCheck))  # fmt: skip
+        def holds(case: Any) -> None:
+            # random bytes fit the description of a file and are still no image
+            unfit = [positive_data_acceptance] if case.method == "POST" else []
+            case.call_and_validate(headers=token, excluded_checks=unfit)
+
+        holds()
+        tried.append(operation.label)
+    assert len(tried) == 7
+
+
+def test_openapi_needs_no_other_host(client: Client, db: None) -> None:
+    assert b"cdn" not in client.get("/api/openapi.json").content
+    assert client.get("/api/docs").status_code == 404
+    assert site.LIMITS.files

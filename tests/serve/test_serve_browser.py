@@ -1,0 +1,183 @@
+"""Chromium walks through the site: sign-up, upload, result, history, deletion, keys, and not one complaint."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serve_pictures import disc, png
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not os.access(CHROMIUM, os.X_OK), reason="Chromium is not installed"),
+]
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync", "--no-first-run"]  # fmt: skip
+FAULTS = Path(__file__).with_name("accessible.js").read_text()
+PASSWORD = "a long enough Pass 1"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+class Visitor:
+    """A person at a browser, and everything the browser complained about or asked other hosts for."""
+
+    def __init__(self, browser: Any, site: Any, name: str, **device: Any) -> None:
+        self.context = browser.new_context(**device)
+        self.page = self.context.new_page()
+        self.site, self.name = site, name
+        self.complaints: list[str] = []
+        self.strangers: list[str] = []
+        self.page.on("console", lambda told: self.complaints.append(told.text) if told.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", self._watch)
+
+    def _watch(self, request: Any) -> None:
+        if not request.url.startswith((self.site.address, "data:", "blob:")):
+            self.strangers.append(request.url)
+
+    def sign_up(self) -> None:
+        self.page.goto(f"{self.site.address}/")
+        self.page.click("text=Create an account")
+        self.page.fill("[name=username]", self.name)
+        self.page.fill("[name=password1]", PASSWORD)
+        self.page.fill("[name=password2]", PASSWORD)
+        self.page.click("main button[type=submit]")
+        self.page.wait_for_url("**/read/")
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pictures") / "disc.png"
+    path.write_bytes(png(disc(256)))
+    return path
+
+
+def test_from_sign_up_to_deletion(chromium: Any, running_site: Any, image: Path) -> None:
+    visitor = Visitor(chromium, running_site, "walker", viewport={"width": 1366, "height": 768})
+    page = visitor.page
+    visitor.sign_up()
+    page.set_input_files("#image", image)
+    page.wait_for_url("**/reads/*/")
+    assert page.inner_text("h1").lower() in ("normal", "pneumonia") or "Uncertain" in page.inner_text("h1")
+    page.wait_for_selector(".loading", state="detached")
+    assert len(colours(page)) > 50
+    plain = colours(page, whole=True)
+    page.keyboard.press("i")
+    page.wait_for_function("document.querySelector('[data-do=invert]').ariaPressed === 'true'")
+    settle(page)
+    assert colours(page, whole=True) != plain
+    page.keyboard.press("i")
+    page.keyboard.press("h")
+    page.wait_for_selector(".legend:not([hidden])")
+    settle(page)
+    assert any(red != green for red, green, _ in colours(page))
+    assert "not lesion borders" in page.inner_text(".legend")
+    page.click("text=Agree")
+    page.click(".feedback button")
+    assert "opinion is kept" in page.inner_text(".messages")
+    page.click("nav >> text=History")
+    assert page.locator(".tile").count() == 1
+    page.fill("[name=q]", "nothing like it")
+    page.click(".filters button")
+    page.wait_for_url("**/reads/?*q=nothing*")
+    assert "Nothing matches" in page.inner_text("main")
+    page.click("text=Show everything")
+    page.click(".tile a")
+    page.wait_for_url("**/reads/*-*/")
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.click("text=Delete")
+    page.wait_for_url("**/reads/")
+    assert "Nothing has been read yet" in page.inner_text("main")
+    page.click("summary")
+    page.click("text=Log out")
+    page.wait_for_url(f"{running_site.address}/")
+    assert (visitor.complaints, visitor.strangers) == ([], [])
+
+
+def test_dropping_pasting_and_bad_files(chromium: Any, running_site: Any, image: Path, tmp_path: Path) -> None:
+    visitor = Visitor(chromium, running_site, "dropper")
+    page = visitor.page
+    visitor.sign_up()
+    page.evaluate(
+        """async (bytes) => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([new Uint8Array(bytes)], "dropped.png", { type: "image/png" }));
+            document.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true }));
+        }""",
+        list(image.read_bytes()),
+    )
+    page.wait_for_url("**/reads/*/")
+    page.goto(f"{running_site.address}/read/")
+    bad = tmp_path / "notes.txt"
+    bad.write_text("no image")
+    page.set_input_files("#image", [image, bad])
+    page.wait_for_selector(".progress .bad")
+    assert "not a PNG, JPEG" in page.inner_text(".progress .bad")
+    assert page.locator(".progress .good a").count() == 1
+    assert visitor.strangers == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(1366, 768), (390, 844)])
+def test_every_page_fits_and_can_be_read(
+    chromium: Any, running_site: Any, image: Path, scheme: str, size: tuple[int, int]
+) -> None:
+    """No sideways scrolling, names on every control, contrast of text at least 4.5 to 1 (WCAG AA)."""
+    visitor = Visitor(chromium, running_site, f"reader{scheme}{size[0]}", color_scheme=scheme,
+                      viewport={"width": size[0], "height": size[1]})  # fmt: skip
+    page = visitor.page
+    visitor.sign_up()
+    page.set_input_files("#image", image)
+    page.wait_for_url("**/reads/*/")
+    read = page.url
+    page.goto(f"{running_site.address}/models/")
+    page.click("main h2 a")
+    model = page.url
+    addresses = (
+        "/",
+        "/read/",
+        "/reads/",
+        "/models/",
+        "/account/",
+        "/about/",
+        "/accounts/2fa/",
+        "/accounts/password/change/",
+    )
+    for address in (*(running_site.address + path for path in addresses), read, model):
+        page.goto(address)
+        faults = page.evaluate(FAULTS)
+        assert faults == [], (address, faults)
+    visitor.context.clear_cookies()
+    for path in ("/", "/accounts/login/", "/accounts/signup/", "/nothing/here"):
+        page.goto(running_site.address + path)
+        assert page.evaluate(FAULTS) == [], path
+    assert [told for told in visitor.complaints if "404" not in told] == []
+
+
+def settle(page: Any) -> None:
+    page.evaluate("() => new Promise(go => requestAnimationFrame(() => requestAnimationFrame(go)))")
+
+
+def colours(page: Any, whole: bool = False) -> Any:
+    """Colours on the canvas; with `whole` every pixel of a row."""
+    settle(page)
+    found = page.evaluate(
+        """() => { const c = document.querySelector("canvas");
+            return [...c.getContext("2d").getImageData(0, Math.floor(c.height / 2), c.width, 1).data]; }"""
+    )
+    row = [tuple(found[at : at + 3]) for at in range(0, len(found), 4)]
+    return row if whole else set(row)

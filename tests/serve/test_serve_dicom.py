@@ -1,0 +1,170 @@
+"""Reports and captures: valid by dciodvfy, readable by dcmtk, about the right image, sent and looked for."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from django.test import Client
+from serve_pictures import dicom, disc, png
+
+from secondread.serve.audit.models import AuditEvent
+from secondread.serve.dicom.structured import finding_code
+from secondread.serve.reads.models import Read
+
+NEEDS = pytest.mark.skipif(not shutil.which("dciodvfy"), reason="dciodvfy (dicom3tools) is not installed")
+
+
+def both(client: Client, read: Read) -> dict[str, bytes]:
+    return {name: client.get(f"/reads/{read.id}/{name}.dcm").content for name in ("report", "capture")}
+
+
+def faults(content: bytes, folder: Path) -> list[str]:
+    path = folder / "object.dcm"
+    path.write_bytes(content)
+    told = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
+    return [line for line in told.stderr.splitlines() if line.startswith("Error")]
+
+
+SOURCES = {
+    "png": png(disc()),
+    "cr of a chest": dicom(disc()),
+    "sixteen bits, inverted": dicom(disc().astype(np.uint16) * 200, inverted=True),
+    "of a hand": dicom(disc(50), BodyPartExamined="HAND", Laterality="L", ViewPosition=""),
+    "without orientation": dicom(disc(51), PatientOrientation=""),
+}
+
+
+@NEEDS
+@pytest.mark.parametrize("source", sorted(SOURCES))
+def test_what_we_write_is_valid(source: str, as_alice: Client, bundle: Any, submit: Any, tmp_path: Path) -> None:
+    for content in both(as_alice, submit(as_alice, bundle, SOURCES[source])).values():
+        assert faults(content, tmp_path) == []
+
+
+@NEEDS
+def test_several_findings_and_doubt_are_valid_too(
+    as_alice: Client, bundles: list[Any], submit: Any, tmp_path: Path
+) -> None:
+    read = submit(as_alice, bundles[1], png(disc()))
+    assert read.result is not None
+    sure = read.result | {"probabilities": {"normal": 0.5, "covid-19": 0.9, "pneumonia": 0.01}}
+    Read.objects.filter(id=read.id).update(state="uncertain", decision="covid-19", result=sure)
+    content = both(as_alice, read)["report"]
+    assert faults(content, tmp_path) == []
+    told = str(pydicom.dcmread(io.BytesIO(content)))
+    assert all(word in told for word in ("Indeterminate", "Present", "Absent", "COVID-19", "90.0"))
+
+
+def test_the_report_says_what_read_what(as_alice: Client, bundle: Any, submit: Any) -> None:
+    read = submit(as_alice, bundle, dicom(disc()))
+    report = pydicom.dcmread(io.BytesIO(both(as_alice, read)["report"]))
+    assert report.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.33"
+    told = report.to_json()
+    assert f"sha256={bundle.sha256}" in told
+    assert "not a medical device" in report.SeriesDescription
+    tags = read.image.facts["tags"]
+    assert report.StudyInstanceUID == tags["StudyInstanceUID"]
+    (series,) = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == tags["SOPInstanceUID"]
+    assert both(as_alice, read) == both(as_alice, read)
+
+
+def test_a_report_about_a_picture_refers_to_the_capture(as_alice: Client, bundle: Any, submit: Any) -> None:
+    made = both(as_alice, submit(as_alice, bundle))
+    report, capture = (pydicom.dcmread(io.BytesIO(made[name])) for name in ("report", "capture"))
+    (series,) = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == capture.SOPInstanceUID
+    assert (report.PatientID, report.StudyInstanceUID) == (capture.PatientID, capture.StudyInstanceUID)
+
+
+@pytest.mark.skipif(not shutil.which("dcm2pnm"), reason="dcm2pnm (dcmtk) is not installed")
+def test_dcmtk_sees_the_pixels_we_wrote(as_alice: Client, bundle: Any, submit: Any, tmp_path: Path) -> None:
+    content = both(as_alice, submit(as_alice, bundle))["capture"]
+    (tmp_path / "a.dcm").write_bytes(content)
+    subprocess.run(["dcm2pnm", "--write-raw-pnm", tmp_path / "a.dcm", tmp_path / "a.ppm"], check=True)
+    from PIL import Image
+
+    with Image.open(tmp_path / "a.ppm") as seen:
+        assert np.array_equal(np.asarray(seen), pydicom.dcmread(io.BytesIO(content)).pixel_array)
+
+
+def test_classes_without_a_code_carry_their_name() -> None:
+    assert finding_code("Covid-19").value == "840539006"
+    own = finding_code("A very long class nobody coded")
+    assert own.scheme_designator == "99SECONDREAD"
+    assert (own.meaning, len(own.value) <= 16) == ("A very long class nobody coded", True)
+
+
+class Archive(BaseHTTPRequestHandler):
+    """Answers STOW-RS and QIDO-RS; stores, or only says so."""
+
+    honest = True
+    stored: list[bytes] = []  # noqa: RUF012
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.honest:
+            self.stored.append(body)
+        self.send_response(200)
+        self.send_header("Content-Type", "application/dicom+json")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def do_GET(self) -> None:
+        uid = self.path.partition("SOPInstanceUID=")[2].partition("&")[0].encode()
+        known = any(uid in body for body in self.stored)
+        self.send_response(200 if known else 204)
+        self.send_header("Content-Type", "application/dicom+json")
+        self.end_headers()
+        if known:
+            self.wfile.write(b'[{"00080018": {"vr": "UI", "Value": ["%b"]}}]' % uid)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def archive(settings: Any) -> Iterator[type[Archive]]:
+    server = HTTPServer(("127.0.0.1", 0), Archive)
+    Archive.stored, Archive.honest = [], True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    settings.PACS_URL = f"http://127.0.0.1:{server.server_port}/dicom-web"
+    yield Archive
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_reports_reach_the_archive_and_are_looked_for(
+    archive: type[Archive], as_alice: Client, bundle: Any, submit: Any
+) -> None:
+    read = submit(as_alice, bundle)
+    assert "Send to the archive" in as_alice.get(f"/reads/{read.id}/").content.decode()
+    answer = as_alice.post(f"/reads/{read.id}/send", follow=True)
+    assert "are in the archive" in answer.content.decode()
+    assert len(archive.stored) >= 1
+    archive.stored, archive.honest = [], False
+    answer = as_alice.post(f"/reads/{read.id}/send", follow=True)
+    assert "does not find it" in answer.content.decode()
+    assert set(AuditEvent.objects.filter(action__startswith="send").values_list("action", flat=True)) == {
+        "send", "send failed",
+    }  # fmt: skip
+
+
+def test_an_archive_that_is_away_is_said_so(settings: Any, as_alice: Client, bundle: Any, submit: Any) -> None:
+    read = submit(as_alice, bundle)
+    assert as_alice.post(f"/reads/{read.id}/send").status_code == 404
+    settings.PACS_URL = "http://127.0.0.1:9/none"
+    answer = as_alice.post(f"/reads/{read.id}/send", follow=True)
+    assert "did not take the report" in answer.content.decode()

@@ -1,0 +1,113 @@
+"""Safe by default, refused when senseless, clean by Django's own checks; the secret, the folder, the commands."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from secondread.serve.accounts.models import User
+from secondread.serve.folder import DataFolder
+
+
+def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    told = {key: value for key, value in os.environ.items() if not key.startswith(("SECONDREAD", "DJANGO", "DATABASE"))}
+    return subprocess.run(
+        [sys.executable, "-m", "secondread.serve.manage", *arguments],
+        env=told | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | environment,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_djangos_deployment_checks_find_nothing(tmp_path: Path) -> None:
+    behind_tls = {"SECONDREAD_HTTPS": "true", "SECONDREAD_HOSTS": "reads.example", "SECONDREAD_FOLDER": str(tmp_path)}
+    told = manage("check", "--deploy", "--fail-level", "WARNING", **behind_tls)
+    assert (told.returncode, "no issues" in told.stdout) == (0, True), told.stdout + told.stderr
+
+
+def test_no_migration_is_missing(tmp_path: Path) -> None:
+    told = manage("makemigrations", "--check", "--dry-run", SECONDREAD_FOLDER=str(tmp_path))
+    assert told.returncode == 0, told.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SECONDREAD_HTTPS", "perhaps"), ("SECONDREAD_SIGNUP", "ajar"), ("SECONDREAD_LIMIT_FILES", "0"),
+     ("SECONDREAD_LIMIT_FILE_BYTES", "many"), ("SECONDREAD_PROXIES", "x")],
+)  # fmt: skip
+def test_senseless_settings_stop_the_start(name: str, value: str, tmp_path: Path) -> None:
+    told = manage("check", SECONDREAD_FOLDER=str(tmp_path), **{name: value})
+    assert told.returncode != 0
+    assert "ImproperlyConfigured" in told.stderr
+
+
+def test_the_secret_is_made_once_and_is_private(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    secret = folder.secret()
+    assert len(secret) >= 50
+    assert DataFolder(tmp_path / "data").secret() == secret
+    assert (tmp_path / "data" / "secret.key").stat().st_mode & 0o777 == 0o600
+    assert folder.images.stat().st_mode & 0o777 == 0o700
+    (tmp_path / "data" / "secret.key").write_text("")
+    with pytest.raises(ValueError, match="remove it"):
+        folder.secret()
+
+
+def test_every_page_is_strict_private_and_its_own(as_alice: Client, bundle: Any, submit: Any) -> None:
+    read = submit(as_alice, bundle)
+    for address in ("/read/", "/reads/", f"/reads/{read.id}/", "/models/", "/account/", "/accounts/login/", "/none"):
+        answer = as_alice.get(address)
+        policy = answer["Content-Security-Policy"]
+        assert "unsafe" not in policy
+        assert "default-src 'none'" in policy
+        assert answer["Cache-Control"] in ("no-store", "max-age=0, no-cache, no-store, must-revalidate, private")
+        assert answer["X-Frame-Options"] == "DENY"
+        assert answer["X-Content-Type-Options"] == "nosniff"
+        page = answer.content.decode()
+        assert "<style" not in page
+        assert " style=" not in page
+        assert " onclick=" not in page
+        assert "<script>" not in page
+        assert "://" not in page.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_scripts_and_sheet_are_light_and_ask_nobody_else() -> None:
+    from secondread.serve import pages
+
+    folder = Path(str(pages.__file__)).parent / "static" / "secondread"
+    scripts = sum(path.stat().st_size for path in folder.glob("*.js"))
+    assert scripts < 40_000
+    for path in folder.iterdir():
+        text = path.read_text().replace("http://www.w3.org/2000/svg", "")
+        assert "http://" not in text
+        assert "https://" not in text
+        assert "eval(" not in text
+        assert "innerHTML" not in text
+
+
+def test_cookies_are_out_of_reach_of_scripts(db: None) -> None:
+    client = Client()
+    client.get("/accounts/login/")
+    for cookie in client.cookies.values():
+        assert cookie["httponly"]
+        assert cookie["samesite"] == "Lax"
+
+
+def test_an_operator_is_made_by_the_command(db: None, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    answers = iter(["a long enough Pass 1"] * 2 + ["one", "two"] + ["short"] * 2)
+    monkeypatch.setattr("getpass.getpass", lambda _: next(answers))
+    call_command("operator", "olga")
+    user = User.objects.get(username="olga")
+    assert user.is_staff
+    assert user.check_password("a long enough Pass 1")
+    call_command("operator", "olga", "--remove")
+    assert not User.objects.get(username="olga").is_staff
+    for _ in range(2):
+        with pytest.raises(CommandError):
+            call_command("operator", "olga", "--password")

@@ -1,0 +1,224 @@
+"""One trial: what it leaves, how its regimes differ, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from secondread.balance import run as balance
+from secondread.core.errors import BadData, Leak, WrongRequest
+from secondread.core.files import read_json
+from secondread.core.leakage import read_contents, write_contents
+from secondread.core.studydir import StudyDir
+from secondread.core.tables import PLAN_COLUMNS, Task, read_table, write_table
+from secondread.core.trials import trials
+from secondread.images.batches import Stack
+from secondread.learning.devices import machine
+from secondread.learning.lesson import step_seed
+from secondread.learning.schedules import one_cycle
+from secondread.models.build import load_trial
+from secondread.train import run as train
+from secondread.train.material import material_of, mean_and_std
+from secondread.train.trial import EPOCH_COLUMNS, _classifier, _loss
+from small_study import SIDE, plan_and_train, small_directory, small_study
+
+TRIAL = "plain/plain_cnn/r0f0s0"
+
+
+def trained(root: Path, settings: dict[str, Any], task: Task = "binary", **directory: Any) -> StudyDir:
+    where = small_directory(root, task, **directory)
+    plan_and_train(small_study(root, settings), where)
+    return where
+
+
+def folder_of(where: StudyDir) -> Path:
+    return next(path.parent for path in (where.root / "train").rglob("card.json"))
+
+
+def test_a_trial_leaves_weights_card_epochs_and_contents(tmp_path: Path) -> None:
+    where = trained(tmp_path, {"optimiser": {"name": "adamw", "lr": 0.01}, "epochs": 3})
+    folder = where.trial(TRIAL)
+    assert {path.name for path in folder.iterdir()} == {
+        "best.safetensors", "card.json", "epochs.csv", "contents.json", "done.json", "tensorboard",
+    }  # fmt: skip
+    epochs = pd.read_csv(folder / "epochs.csv")
+    assert list(epochs.columns) == EPOCH_COLUMNS
+    assert epochs["step"].tolist() == [3, 6, 9]  # 24 real training rows, batch 8
+    assert epochs.notna().all().all()
+    classifier, card = load_trial(folder)
+    rows, splits = read_table(where.clean_rows), read_table(where.splits)
+    training = rows[rows["row_id"].isin(splits.loc[splits["split"] == "train", "row_id"])]
+    assert read_contents(folder / "contents.json") == set(training["content_id"])
+    assert card.contents == read_json(folder / "contents.json")["sha256"]
+    assert (card.size, card.channels, card.classes, card.task) == (SIDE, 1, ("c0", "c1"), "binary")
+    assert card.training_prior == card.natural_prior == pytest.approx(tuple(training[["y_c0", "y_c1"]].mean()))
+    assert card.best_epoch == epochs["val_loss"].idxmin() + 1
+    assert classifier(torch.zeros(2, 1, SIDE, SIDE, dtype=torch.uint8)).shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "channels", "settings"),
+    [
+        ("multiclass", 3, 3, {"loss": "focal", "label_smoothing": 0.1}),
+        ("multilabel", 3, 1, {"loss": "bce", "early_stop": {"patience": 1, "watch": "auroc"}}),
+        ("binary", 2, 1, {"loss": "auc_margin", "augment": "cutmix"}),
+    ],
+)
+def test_every_task_is_learnt(
+    tmp_path: Path, task: Task, classes: int, channels: int, settings: dict[str, Any]
+) -> None:
+    settings = {name: value for name, value in settings.items() if name != "balance"}
+    where = trained(tmp_path, settings | {"epochs": 1}, task, classes=classes, channels=channels)
+    classifier, card = load_trial(folder_of(where))
+    assert card.channels == channels
+    assert classifier(torch.zeros(1, channels, SIDE, SIDE)).shape == (1, classes)
+
+
+def test_the_normalisation_is_that_of_the_plans_pixels(tmp_path: Path) -> None:
+    where = trained(tmp_path, {"epochs": 1, "steps": 1})
+    study = small_study(tmp_path, {})
+    material = material_of(study, where, next(trials(study, where)))
+    pixels = material.stack.take(material.places) / 255
+    _, card = load_trial(where.trial(TRIAL))
+    assert card.mean == pytest.approx((pixels.mean(),), abs=1e-6)
+    assert card.std == pytest.approx((pixels.std(),), abs=1e-6)
+    colour = np.random.default_rng(0).integers(0, 256, (9, 4, 4, 3)).astype(np.uint8)
+    mean, std = mean_and_std(Stack([colour]), np.array([1, 5, 5, 7]))
+    chosen = colour[[1, 5, 7]] / 255
+    assert mean == pytest.approx(chosen.mean(axis=(0, 1, 2)))
+    assert std == pytest.approx(chosen.std(axis=(0, 1, 2)))
+
+
+def parts_of(where: StudyDir) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """The backbone's and the head's weights of the study's only trial."""
+    state = load_trial(folder_of(where))[0].state_dict()
+    head = {name: tensor for name, tensor in state.items() if ".dense." in name}
+    return {name: tensor for name, tensor in state.items() if name not in head}, head
+
+
+def test_head_leaves_the_backbone_and_its_batch_norm_alone(tmp_path: Path) -> None:
+    resnet = {"models": ["resnet18"], "size": 32, "epochs": 1, "batch": 12}
+    untouched = trained(
+        tmp_path / "a", resnet | {"steps": 1, "optimiser": {"name": "sgd", "lr": 0.0}, "regime": "head"}
+    )
+    learnt = trained(
+        tmp_path / "b", resnet | {"epochs": 4, "regime": "head", "optimiser": {"name": "adamw", "lr": 0.1}}
+    )
+    both = trained(tmp_path / "c", resnet | {"steps": 4, "regime": {"name": "head_then_full", "head": 0.5}})
+    backbone, head = parts_of(untouched)
+    assert all(torch.equal(tensor, backbone[name]) for name, tensor in parts_of(learnt)[0].items())
+    assert not torch.equal(parts_of(learnt)[1]["backbone.dense.output.weight"], head["backbone.dense.output.weight"])
+    assert any(not torch.equal(tensor, backbone[name]) for name, tensor in parts_of(both)[0].items())
+    assert not list(tmp_path.rglob("features*.npy"))
+    assert not list(tmp_path.rglob("*checkpoint*"))
+    epochs = pd.read_csv(folder_of(both) / "epochs.csv")
+    assert epochs["step"].tolist() == [2, 4]
+    assert epochs["epoch"].tolist() == [1, 2]
+
+
+def test_cached_features_train_the_head_as_the_frozen_network_would(tmp_path: Path) -> None:
+    """One pass over features equals one pass over pixels through the frozen backbone."""
+    where = small_directory(tmp_path)
+    study = small_study(tmp_path, {"regime": "head", "epochs": 1, "clip": None})
+    plan_and_train(study, where)
+    trial = next(trials(study, where))
+    material = material_of(study, where, trial)
+    loss = _loss(trial, material)
+    classifier = _classifier(where, trial, material, loss, machine())
+    classifier.freeze()
+    head = classifier.backbone.dense
+    groups = [{"params": [head.output.weight]}, {"params": [head.output.bias], "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=1e-3, weight_decay=1e-4)
+    schedule = one_cycle(optimiser, 3)
+    sampler = material.sampler(8, step_seed(0, 0))
+    for step in range(3):
+        chosen = sampler.rows(step)
+        images = torch.from_numpy(material.stack.take(material.places[chosen]))[:, None]
+        labels = torch.from_numpy(material.labels[chosen])
+        value = loss(classifier.train().train_logits(images).logits, labels, torch.ones_like(labels))
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+        schedule.step()
+    kept, _ = load_trial(where.trial(TRIAL))
+    torch.testing.assert_close(kept.backbone.dense.output.weight, head.output.weight, rtol=1e-5, atol=1e-6)
+
+
+def test_a_label_told_three_ways_leaves_one_logit_per_class(tmp_path: Path) -> None:
+    where = small_directory(tmp_path, "multilabel", classes=3)
+    rows = read_table(where.clean_rows)
+    rows.loc[::4, "y_c1"] = -1.0
+    rows.loc[1::5, "y_c2"] = np.nan
+    write_table(rows, where.clean_rows, {})
+    settings = {"loss": "weighted_bce", "uncertain": {"c1": "multi_class", "c2": "ones"}, "epochs": 1}
+    plan_and_train(small_study(tmp_path, settings), where)
+    classifier, card = load_trial(where.trial(TRIAL))
+    assert classifier(torch.zeros(1, 1, SIDE, SIDE)).shape == (1, 3)
+    assert len(card.training_prior) == 3
+    with pytest.raises(WrongRequest, match="cannot be mixed by augment: mixup"):
+        plan_and_train(small_study(tmp_path, settings | {"augment": "mixup"}), where)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"models": ["resnet18"], "size": 32, "batch": 1}, "BatchNorm in resnet18 cannot learn from it"),
+        ({"loss": "bce", "uncertain": {"c9": "zeros"}}, "no class 'c9'"),
+        ({"models": ["resnet18"], "size": 16}, "size 16 is too small for resnet18"),
+        ({"engine": {"precision": "fp16"}}, "fp16 needs a GPU"),
+        ({"regime": {"name": "head", "views": 2}, "augment": "mixup"}, "views of one image cannot be made"),
+    ],
+)
+def test_wrong_requests_are_told(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    where = small_directory(tmp_path)
+    study = small_study(tmp_path, settings)
+    with pytest.raises(WrongRequest, match=message):
+        plan_and_train(study, where)
+    assert not list(where.root.rglob("train/**/done.json"))
+    assert {unit.state() for unit in train.units(study, where)} <= {"failed", "missing"}
+
+
+def test_a_loss_that_explodes_is_told_with_its_step(tmp_path: Path) -> None:
+    settings = {"optimiser": {"name": "sgd", "lr": 1e30}, "clip": None, "schedule": "constant"}
+    with pytest.raises(BadData, match=r"plain/plain_cnn/r0f0s0: the loss is \S+ at step \d"):
+        plan_and_train(small_study(tmp_path, settings), small_directory(tmp_path))
+
+
+def test_weights_that_saw_a_test_row_are_refused(tmp_path: Path) -> None:
+    first = trained(tmp_path / "first", {"epochs": 1})
+    where = small_directory(tmp_path / "second")
+    settings = {"weights": f"trial:{first.root}/plain/plain_cnn", "epochs": 1}
+    plan_and_train(small_study(tmp_path / "second", settings), where)  # the same data, the same split: no leak
+    assert load_trial(where.trial(TRIAL))[1].weights == "trial:small/plain/plain_cnn/r0f0s0"
+    splits, rows = read_table(where.splits), read_table(where.clean_rows)
+    test_row = rows[rows["row_id"] == splits.loc[splits["split"] == "test", "row_id"].iloc[0]]
+    write_contents(first.trial(TRIAL) / "contents.json", test_row["content_id"])
+    with pytest.raises(Leak, match=r"weights trial:small/plain/plain_cnn.* was fitted on 1 of the rows"):
+        plan_and_train(small_study(tmp_path / "second", settings | {"seeds": [7]}), where)
+
+
+def test_a_plan_with_a_held_out_row_is_refused(tmp_path: Path) -> None:
+    where = small_directory(tmp_path)
+    study = small_study(tmp_path, {})
+    balance.run(study, where)
+    plan, splits = read_table(where.plan("plain", 0, 0)), read_table(where.splits)
+    plan.loc[0, "row_id"] = splits.loc[splits["split"] == "test", "row_id"].iloc[0]
+    write_table(plan, where.plan("plain", 0, 0), PLAN_COLUMNS)
+    with pytest.raises(Leak, match="trial plain/plain_cnn/r0f0s0 was fitted on 1 of the rows"):
+        train.run(study, where)
+
+
+def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path) -> None:
+    curves = []
+    for devices in ("auto", 2):
+        root = tmp_path / str(devices)
+        where = small_directory(root)
+        settings = {"engine": {"devices": devices}, "epochs": 3, "optimiser": {"name": "adamw", "lr": 0.01}}
+        plan_and_train(small_study(root, settings), where)
+        curves.append(pd.read_csv(where.trial(TRIAL) / "epochs.csv")[["train_loss", "val_loss", "val_accuracy"]])
+    np.testing.assert_allclose(curves[0], curves[1], atol=1e-5)

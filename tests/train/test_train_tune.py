@@ -1,0 +1,69 @@
+"""Tuning: every setting is in the table, the best comes back as a study, and no test row is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from secondread.balance import run as balance
+from secondread.core.errors import WrongRequest
+from secondread.core.studyfile import load_study, save_study
+from secondread.train.tune import tune, with_settings
+from small_study import small_directory, small_study
+
+SEARCH = {
+    "optimiser.lr": {"low": 1e-4, "high": 1e-1, "log": True},
+    "augment": ["none", {"name": "affine", "flip": "both"}],
+    "batch": [8, 12],
+    "head.dropout": {"low": 0.0, "high": 0.5},
+}
+
+
+def test_all_tries_are_told_and_the_best_is_a_study(tmp_path: Path) -> None:
+    where = small_directory(tmp_path)
+    study = small_study(tmp_path, {"search": SEARCH, "epochs": 1, "early_stop": {"patience": 3, "watch": "auroc"}})
+    balance.run(study, where)
+    best = tune(study, where, 4)
+    table = pd.read_csv(where.root / "tune" / "trials.csv")
+    assert len(table) == 4
+    assert set(table["state"]) <= {"complete", "pruned"}
+    assert set(SEARCH) <= set(table.columns)
+    chosen = table.loc[table["value"].idxmax()]
+    assert best.train.optimiser.options["lr"] == pytest.approx(chosen["optimiser.lr"])
+    assert best.train.batch == chosen["batch"]
+    assert best.train.head.dropout == pytest.approx(chosen["head.dropout"])
+    save_study(best, tmp_path / "best.yaml")
+    assert load_study(tmp_path / "best.yaml") == best
+    assert not where.test_reads.exists()
+    assert {path.name for path in (where.root / "tune").iterdir()} == {"trials.csv"}
+    assert tune(study, where, 4) == best
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        ({}, "train.search is empty"),
+        ({"optimiser.lr": {"low": 1, "up": 2}}, "neither a list of choices nor"),
+        ({"optimiser.lr": {"low": 0.0, "high": 0.1, "log": True}}, "neither a list of choices nor"),
+        ({"batch": []}, "neither a list of choices nor"),
+        ({"optimiser.speed": [1.0]}, "adamw has no option 'speed'"),
+        ({"bach": [1]}, "unknown key 'train.bach' .did you mean 'batch'"),
+    ],
+)
+def test_a_wrong_search_is_told(tmp_path: Path, search: dict[str, Any], message: str) -> None:
+    where = small_directory(tmp_path)
+    study = small_study(tmp_path, {"search": search})
+    balance.run(study, where)
+    with pytest.raises(WrongRequest, match=message):
+        tune(study, where, 1)
+
+
+def test_dotted_keys_reach_into_parts_written_by_name(tmp_path: Path) -> None:
+    study = small_study(tmp_path, {"loss": "focal"})
+    changed = with_settings(study, {"loss.gamma": 1.0, "epochs": 7, "augment": {"name": "light", "rotation": 3}})
+    assert changed.train.loss.options == {"gamma": 1.0}
+    assert changed.train.epochs == 7
+    assert changed.train.augment.options == {"rotation": 3}
