@@ -13,9 +13,19 @@ from secondread.core.tables import SPLITS, labels_of
 
 
 def prove(
-    rows: pd.DataFrame, splits: pd.DataFrame, classes: Sequence[str], *, leaky: bool, patients_known: bool
+    rows: pd.DataFrame,
+    splits: pd.DataFrame,
+    classes: Sequence[str],
+    *,
+    leaky: bool,
+    patients_known: bool,
+    exclusive: bool = True,
 ) -> dict[str, Any]:
-    """What `split_proof.json` holds; raises `Leak` when a group crosses a split that does not own up to it."""
+    """What `split_proof.json` holds.
+
+    Raises `Leak` when a group crosses a split that does not own up to it, and `BadData` when a part is empty or, of
+    `exclusive` classes, one is absent where the model learns (train) or is chosen (val).
+    """
     told: list[dict[str, Any]] = []
     notes: list[str] = []
     indexed = rows.set_index("row_id", drop=False)
@@ -31,7 +41,7 @@ def prove(
                    "positive": _positive(own[split == name], classes)}
             for name in SPLITS
         }  # fmt: skip
-        _check(counts, classes, f"repeat {repeat}, fold {fold}", notes)
+        notes += _lacking(counts, classes, f"repeat {repeat}, fold {fold}", exclusive)
         told.append({"repeat": int(repeat), "fold": int(fold), "crossing": crossing, "splits": counts,
                      "balance": _imbalance(counts, classes)})  # fmt: skip
     return {
@@ -56,13 +66,20 @@ def _positive(part: pd.DataFrame, classes: Sequence[str]) -> dict[str, int]:
     return {name: int(count) for name, count in zip(classes, present.sum(axis=0), strict=True)}
 
 
-def _check(counts: dict[str, Any], classes: Sequence[str], where: str, notes: list[str]) -> None:
+def _lacking(counts: dict[str, Any], classes: Sequence[str], where: str, exclusive: bool) -> list[str]:
+    notes: list[str] = []
     for name, told in counts.items():
         if not told["images"]:
             raise BadData(f"{where}: the {name} part is empty; set larger shares (prepare.split)")
-        absent = [one for one in classes if not told["positive"][one]]
+        absent = ", ".join([one for one in classes if not told["positive"][one]][:6])
+        if absent and exclusive and name != "test":
+            raise BadData(
+                f"{where}: the {name} part has no image of {absent}, so nothing can be learnt or chosen there; "
+                "add patients of it, merge or leave out the class (gather.labels), or ask for fewer folds"
+            )
         if absent:
-            notes.append(f"{where}: the {name} part has no image of {', '.join(absent[:6])}")
+            notes.append(f"{where}: the {name} part has no image of {absent}")
+    return notes
 
 
 def _imbalance(counts: dict[str, Any], classes: Sequence[str]) -> float:

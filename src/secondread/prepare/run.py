@@ -134,7 +134,14 @@ def _split(study: Study, where: StudyDir) -> None:
         )
     labels = labels_of(rows, dataset.classes)
     splits: pd.DataFrame = resolve("splits", asked.split)(rows, labels, asked.seed)
-    proof = prove(rows, splits, dataset.classes, leaky=leaky, patients_known=_patients_known(rows, dataset))
+    proof = prove(
+        rows,
+        splits,
+        dataset.classes,
+        leaky=leaky,
+        patients_known=_patients_known(rows, dataset),
+        exclusive=dataset.task != "multilabel",
+    )
     write_table(splits, where.splits, SPLIT_COLUMNS)
     write_json(where.split_proof, proof)
     if leaky:
