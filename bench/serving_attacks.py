@@ -1,20 +1,22 @@
-"""S1-S6 and D2: hostile files by the thousand, the API against its description, guesses, and a real archive."""
+"""S1-S3, S6: hostile files by the thousand, giants, the API against its description, guesses."""
 
 from __future__ import annotations
 
-import json
+import importlib.util
+import io
 import os
 import random
 import re
-import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from bench.serving_load import Figures, figure, quantile
-from bench.serving_site import Client, Pictures, Site, free_port, running
+from bench.serving_site import Client, Pictures, Site, running
 
 ROOT = Path(__file__).parents[1]
 HANG = 5.0
@@ -77,14 +79,19 @@ def mutant(drawn: random.Random, seeds: list[bytes]) -> bytes:
     return bytes(content)
 
 
-def _seeds() -> list[bytes]:
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("serve_pictures", ROOT / "tests" / "serve" / "pictures.py")
+def test_module(path: str) -> Any:
+    """A module of the tests that makes images; test folders are no packages."""
+    spec = importlib.util.spec_from_file_location(f"bench_{Path(path).stem}", ROOT / "tests" / path)
     assert spec is not None
     assert spec.loader is not None
-    pictures = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(pictures)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _seeds() -> list[bytes]:
+    pictures = test_module("serve/pictures.py")
     disc = pictures.disc(48)
     wide = disc.astype("uint16") * 200
     raster = [pictures.saved(disc, kind) for kind in ("PNG", "JPEG", "TIFF", "WEBP", "BMP")]
@@ -98,13 +105,9 @@ def _seeds() -> list[bytes]:
 
 def memory(site: Site, token: str) -> Figures:
     """S2 (the refusals themselves are tests): the most memory any process of the site takes over hostile giants."""
-    from PIL import Image
-
     pictures = Pictures(64)
     giants = []
     for side in (4000, 6000):
-        import io
-
         written = io.BytesIO()
         Image.effect_noise((side, side), 60).convert("L").save(written, "JPEG", quality=30)
         giants.append(written.getvalue())
@@ -159,33 +162,6 @@ def contract(site: Site, token: str, examples: int) -> Figures:
     return [figure("S3", "schemathesis", told, "0 failures", not failures)]
 
 
-def by_tests() -> Figures:
-    """S2, S4, S5, D2, D3: what the tests assert, run now and counted."""
-    groups = (
-        (
-            "S2",
-            "attack corpus refused with a reason",
-            "test_serve_hostile.py",
-            "hostile_file or bodies or byte_too_many",
-        ),
-        ("S4", "every address x stranger, other user, operator", "test_serve_access.py", ""),
-        ("S5", "PHI canaries", "test_serve_hostile.py", "names_a_patient"),
-        ("D2", "dciodvfy over what we write", "test_serve_dicom.py", "valid"),
-        ("D3", "one image in every lossless format", "test_serve_walk.py", "every_lossless_format"),
-    )
-    figures = []
-    for name, what, file, chosen in groups:
-        told = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(ROOT / "tests" / "serve" / file), "-k", chosen],  # noqa: E501
-            cwd=ROOT, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        counted = re.search(r"^.*(passed|failed).* in .*$", told.stdout, re.MULTILINE)
-        figures.append(
-            figure(name, what, counted.group() if counted else told.stdout[-300:], "all", not told.returncode)
-        )
-    return figures
-
-
 GUESSED = """
 from secondread.serve.accounts.lockout import key_of
 from secondread.serve.accounts.models import LoginAttempts, User
@@ -229,80 +205,3 @@ def brute_force(bundle: Path, folder: Path, guesses: int) -> Figures:
         checked = int(site.inside(GUESSED))
     told = {"guesses": guesses, "passwords_checked": checked, "logged_in": len(inside)}
     return [figure("S6", "brute force", told, "<= 20 checks per account and hour", checked <= 20 and not inside)]
-
-
-ORTHANC = {
-    "Name": "bench", "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomServerEnabled": False,
-    "Plugins": ["/usr/share/orthanc/plugins/libOrthancDicomWeb.so"], "HttpBindAddresses": ["127.0.0.1"],
-    "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
-}  # fmt: skip
-
-
-def round_trip(bundle: Path, folder: Path) -> Figures:
-    """D2: report and capture sent by STOW-RS to a real Orthanc, fetched back and compared element by element."""
-    import io
-    import shutil
-
-    import pydicom
-
-    goal = "stored, found and identical"
-    if not shutil.which("Orthanc"):
-        return [figure("D2", "through Orthanc", "skipped: Orthanc is not installed", goal, None)]
-    folder.mkdir(parents=True)
-    port = free_port()
-    settings = ORTHANC | {
-        "HttpPort": port,
-        "StorageDirectory": str(folder / "store"),
-        "IndexDirectory": str(folder / "index"),
-    }
-    (folder / "orthanc.json").write_text(json.dumps(settings))
-    with open(folder / "log", "wb") as log:
-        orthanc = subprocess.Popen(["Orthanc", str(folder / "orthanc.json")], stdout=log, stderr=log)
-    try:
-        archive = Client(port)
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                if archive.ask("GET", "/system").status == 200:
-                    break
-            except OSError:
-                time.sleep(0.1)
-        with running(bundle, folder / "site", SECONDREAD_PACS_URL=f"http://127.0.0.1:{port}/dicom-web") as site:
-            token = site.token()
-            assert Client(site.port, token).send(Pictures(256).next()).status == 200
-            sent = json.loads(site.inside(SENT.replace("PLACE", repr(str(folder)))))
-            instances = archive.ask("GET", "/instances").json()
-            same = 0
-            for one in instances:
-                back = pydicom.dcmread(io.BytesIO(archive.ask("GET", f"/instances/{one}/file").body))
-                same += back == pydicom.dcmread(folder / f"{back.SOPInstanceUID}.dcm")
-    finally:
-        orthanc.terminate()
-        orthanc.wait(30)
-    told = {"sent": sent, "stored": len(instances), "identical": same}
-    return [figure("D2", "through Orthanc", told, goal, sent == [302] and same == len(instances) == 2)]
-
-
-SENT = """
-import json
-from pathlib import Path
-from django.conf import settings
-from django.test import Client
-from secondread.serve.accounts.models import User
-from secondread.serve.dicom.objects import objects_of, to_bytes
-from secondread.serve.reads.models import Read
-from secondread.serve.reads.pixels import StoredPixels
-from secondread.serve.reads.places import image_path
-settings.ALLOWED_HOSTS.append("testserver")
-client, statuses = Client(), []
-client.force_login(User.objects.get())
-for read in Read.objects.all():
-    with StoredPixels(image_path(read.image_id)) as stored:
-        made = objects_of(read, stored)
-    for dataset in (made.report, made.capture):
-        (Path(PLACE) / f"{dataset.SOPInstanceUID}.dcm").write_bytes(to_bytes(dataset))
-    answer = client.post(f"/reads/{read.id}/send", follow=True)
-    assert "are in the archive" in answer.content.decode(), answer.content.decode()[:3000]
-    statuses.append(answer.redirect_chain[0][1])
-print(json.dumps(statuses))
-"""

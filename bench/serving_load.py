@@ -56,6 +56,17 @@ def latency(site: Site, token: str, rounds: int) -> Figures:
     ]  # fmt: skip
 
 
+def raw_seconds(path: Path, rounds: int = 15) -> float:
+    """The median of bare runs of the bundle with one thread."""
+    bundle, taken = Bundle.open(path, threads=1), []
+    pixels = bundle.prepare(bundle.decode(Pictures(seed=1).next()))[None]
+    for _ in range(rounds + 3):
+        started = time.perf_counter()
+        bundle.run(pixels)
+        taken.append(time.perf_counter() - started)
+    return quantile(taken[3:], 0.5)
+
+
 def throughput(site: Site, token: str, images: int, turns: int = 3) -> tuple[Figures, float]:
     """P3, P4: all cores busy, a bare loop over the same files and the site in turns; gives the site's rate too."""
     pictures, bare, served = Pictures(seed=2), [], []
@@ -79,15 +90,14 @@ def throughput(site: Site, token: str, images: int, turns: int = 3) -> tuple[Fig
     ], rate
 
 
-def half_load(site: Site, token: str, rate: float, t_raw: float, seconds: float) -> Figures:
+def half_load(site: Site, token: str, rate: float, seconds: float) -> Figures:
     """P5: requests arriving at half of what the site carries, by chance."""
+    t_raw = raw_seconds(site.bundle)
     seen = _arrivals(site, token, rate / 2, seconds, poisson=True)
     p95 = quantile([one for status, one in seen if status in (200, 202)], 0.95)
-    bad = [status for status, _ in seen if status not in (200, 202)]
-    return [
-        figure("P5", "half load", {"p95_ms": round(1e3 * p95, 1), "n": len(seen), "not_200": len(bad)},
-               "p95 <= 2.5 T + 100 ms", p95 <= 2.5 * t_raw + 0.1)
-    ]  # fmt: skip
+    told = {"T_raw_ms": round(1e3 * t_raw, 1), "p95_ms": round(1e3 * p95, 1), "n": len(seen),
+            "not_200": sum(status not in (200, 202) for status, _ in seen)}  # fmt: skip
+    return [figure("P5", "half load", told, "p95 <= 2.5 T + 100 ms", p95 <= 2.5 * t_raw + 0.1)]
 
 
 def overload(site: Site, token: str, rate: float, seconds: float) -> Figures:

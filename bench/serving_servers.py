@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.serving_site import free_port
@@ -29,6 +32,9 @@ class Server:
     @staticmethod
     def missing(kind: str) -> str:
         """Why a server of this kind cannot be started here; empty when it can."""
+        driver = "psycopg" if kind == "postgres" else "MySQLdb"
+        if importlib.util.find_spec(driver) is None:
+            return f"the driver {driver} is not installed"
         needed = _postgres("initdb") if kind == "postgres" else shutil.which("mariadb-install-db")
         return "" if needed else f"{kind} is not installed"
 
@@ -99,6 +105,23 @@ class Server:
         told = subprocess.run(command, user=self.user, capture_output=True, text=True, check=False, cwd="/")
         if told.returncode:
             raise SystemExit(f"{command[0]}: {told.stderr[-1000:]}")
+
+
+@contextmanager
+def database(kind: str, scratch: Path) -> Iterator[Server | None]:
+    """A fresh server for as long as the block lasts; None for SQLite."""
+    if kind == "sqlite":
+        yield None
+        return
+    if reason := Server.missing(kind):
+        raise SystemExit(f"{reason}; leave it out with --databases")
+    server = Server(kind, scratch / kind)
+    shutil.rmtree(server.folder, ignore_errors=True)
+    server.create()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def _postgres(name: str) -> str:
