@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import random
+import signal
 import stat
+import threading
 import warnings
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -142,6 +146,26 @@ def test_the_keeper_is_started_again_when_it_died(as_alice: Client, bundle: Regi
     jail.JAIL.keeper.kill()
     jail.JAIL.keeper.wait()
     submit(as_alice, bundle, png(disc(31)))
+
+
+def test_a_file_is_not_blamed_for_the_death_of_the_keeper(as_alice: Client, bundle: Any, submit: Any) -> None:
+    submit(as_alice, bundle)
+    keeper, folder = jail.JAIL.keeper, jail.JAIL.folder
+    assert keeper is not None
+    assert folder is not None
+    for child in Path(f"/proc/{keeper.pid}/task/{keeper.pid}/children").read_text().split():
+        os.kill(int(child), signal.SIGSTOP)  # so that nobody answers
+
+    def end() -> None:
+        while Path("/proc/net/unix").read_text().count(f"{folder.name}/jail") < 2:
+            pass  # until the task has been handed over
+        keeper.kill()
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    read = submit(as_alice, bundle, png(disc(33)))
+    ending.join()
+    assert read.done
 
 
 @pytest.mark.parametrize("size", [(1 << 20) + 1, 3 << 20])

@@ -36,6 +36,15 @@ def test_no_migration_is_missing(tmp_path: Path) -> None:
     assert told.returncode == 0, told.stdout
 
 
+def test_preparing_enters_bundles_or_says_what_is_wrong_with_them(tmp_path: Path, bundle_path: Path) -> None:
+    for _ in range(2):
+        told = manage("prepare", str(bundle_path), SECONDREAD_FOLDER=str(tmp_path))
+        assert (told.returncode, "tiny/plain/tiny_cnn" in told.stdout) == (0, True), told.stderr
+    told = manage("prepare", str(tmp_path), SECONDREAD_FOLDER=str(tmp_path))
+    assert told.returncode == 1
+    assert told.stderr.startswith("CommandError: ")
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("SECONDREAD_HTTPS", "perhaps"), ("SECONDREAD_SIGNUP", "ajar"), ("SECONDREAD_LIMIT_FILES", "0"),
