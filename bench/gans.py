@@ -1,15 +1,19 @@
 """Images/s of one GAN step: our loop against the loop of the PyTorch DCGAN tutorial's shape, in one run.
 
 The peer is contiguous, unfused, computes gradients of the critic in the generator's update, and for the Wasserstein
-GANs does not detach the generated images from the generator. Run: `python -m bench.gans [--steps 6] [--size 64]`.
+GANs does not detach the generated images from the generator. Each side lives in a process of its own, with the settings
+of its own (allocator and denormals on our side, PyTorch's defaults on the other), and they take turns.
+Run: `python -m bench.gans [--steps 5] [--size 64]`.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 
 import numpy as np
 import torch
@@ -18,6 +22,7 @@ from torch import Tensor
 from secondread.core.registry import resolve
 from secondread.core.spec import PartRef
 from secondread.learning import gan_loop
+from secondread.learning.devices import machine
 from secondread.learning.gan_loop import Gan, GanTraining
 
 BATCH = 32
@@ -30,12 +35,13 @@ def build(name: str, size: int) -> Gan:
 
 
 def ours(name: str, size: int, images: np.ndarray) -> Callable[[], None]:
+    place = machine()
     gan = build(name, size)
     optimisers = [
         resolve("optimisers", ref)(list(network.parameters()))
         for ref, network in ((gan.generator_optimiser, gan.generator), (gan.critic_optimiser, gan.critic))
     ]
-    training = GanTraining(gan, images, None, BATCH, 0, optimisers[0], optimisers[1], torch.device("cpu"))
+    training = GanTraining(gan, images, None, BATCH, 0, optimisers[0], optimisers[1], place.device)
 
     def step() -> None:
         gan_loop._update(training)
@@ -78,25 +84,48 @@ def peer(name: str, size: int, images: np.ndarray) -> Callable[[], None]:
     return step
 
 
+SIDES = {"ours": ours, "peer": peer}
+
+
+def work(side: str, name: str, size: int, told: Connection) -> None:
+    """One side in its own process: a step for every True that comes, answered with its seconds."""
+    step = SIDES[side](name, size, np.random.default_rng(0).integers(0, 256, (256, size, size), dtype=np.uint8))
+    while told.recv():
+        started = time.perf_counter()
+        step()
+        told.send(time.perf_counter() - started)
+
+
+def take_turns(name: str, size: int, steps: int) -> dict[str, float]:
+    """Side → median seconds of a step; the first round warms up."""
+    apart = multiprocessing.get_context("spawn")
+    ends, workers = {}, []
+    for side in SIDES:
+        ends[side], theirs = apart.Pipe()
+        workers.append(apart.Process(target=work, args=(side, name, size, theirs), daemon=True))
+        workers[-1].start()
+    taken: dict[str, list[float]] = {side: [] for side in SIDES}
+    for _ in range(steps + 1):
+        for side, end in ends.items():
+            end.send(True)
+            taken[side].append(end.recv())
+    for end, worker in zip(ends.values(), workers, strict=True):
+        end.send(False)
+        worker.join()
+    return {side: statistics.median(seconds[1:]) for side, seconds in taken.items()}
+
+
 def main() -> None:
-    wanted = argparse.ArgumentParser(description=__doc__)
+    wanted = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     wanted.add_argument("--steps", type=int, default=5)
     wanted.add_argument("--size", type=int, default=64)
     given = wanted.parse_args()
-    images = np.random.default_rng(0).integers(0, 256, (256, given.size, given.size), dtype=np.uint8)
     print(f"{'GAN':<8} {'ours s':>8} {'peer s':>8} {'ratio':>6} {'ours real images/s':>19}")
     for name in ("dcgan", "wgan", "wgan_gp"):
-        sides = {"ours": ours(name, given.size, images), "peer": peer(name, given.size, images)}
-        taken: dict[str, list[float]] = {side: [] for side in sides}
-        for round_ in range(given.steps + 1):  # interleaved; the first round warms up
-            for side, step in sides.items():
-                started = time.perf_counter()
-                step()
-                if round_:
-                    taken[side].append(time.perf_counter() - started)
-        mine, theirs = (statistics.median(taken[side]) for side in ("ours", "peer"))
+        took = take_turns(name, given.size, given.steps)
         drawn = BATCH * build(name, 32).critic_steps(0)
-        print(f"{name:<8} {mine:8.3f} {theirs:8.3f} {theirs / mine:6.2f} {drawn / mine:19.1f}", flush=True)
+        print(f"{name:<8} {took['ours']:8.3f} {took['peer']:8.3f} {took['peer'] / took['ours']:6.2f} "
+              f"{drawn / took['ours']:19.1f}", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -60,17 +60,18 @@ def take_turns(
 ) -> list[list[float]]:
     """Seconds of every call, round after round, so that a busy moment of the machine meets all of them alike.
 
-    Two rounds warm up. Rounds end early once `most_seconds` have passed, but not before three.
+    Every other round runs backwards: no engine always follows the one that leaves the caches cold. Two rounds warm up.
+    Rounds end early once `most_seconds` have passed, but not before three.
     """
     seconds: list[list[float]] = [[] for _ in calls]
     began = time.perf_counter()
     for turn in range(repeats + WARM):
         if turn >= WARM + 3 and time.perf_counter() - began > most_seconds:
             break
-        for at, call in enumerate(calls):
+        for at in range(len(calls))[:: 1 if turn % 2 else -1]:
             time.sleep(PAUSE)
             started = time.perf_counter()
-            call()
+            calls[at]()
             if turn >= WARM:
                 seconds[at].append(time.perf_counter() - started)
     return seconds

@@ -7,6 +7,7 @@ replicate is a running sum.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,28 +44,43 @@ def ranking(scores: NDArray[np.float64], present: NDArray[np.bool_], rows: NDArr
     )
 
 
-def auroc_and_average_precision(ranked: Ranking, weights_NB: NDArray[np.floating]) -> NDArray[np.floating]:
-    """[2, B]: AUROC (ties count half) and average precision (step-wise, as scikit-learn) per column of weights.
+@dataclass(frozen=True, eq=False)
+class WeightedRanking:
+    """One ranking under the weights [N, B] of many replicates; each value is worked out when it is asked for."""
 
-    NaN where the weights leave no positive (both) or no negative (AUROC).
-    """
-    weights_PB = weights_NB[ranked.positives]
-    negatives_MB = running_sums(weights_NB[ranked.negatives])
-    at_level = negatives_MB[ranked.level]
-    tied = not np.array_equal(ranked.above, ranked.level)
-    passed = (at_level + negatives_MB[ranked.above]) / 2 if tied else at_level
-    reached = running_sums(weights_PB)[ranked.reached]
-    total_positive, total_negative = weights_PB.sum(axis=0), negatives_MB[-1]
-    lost = np.einsum("pb,pb->b", weights_PB, passed)
-    at_level += reached
-    np.divide(reached, at_level, out=reached, where=at_level > 0)
-    gained = np.einsum("pb,pb->b", weights_PB, reached)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        auroc = 1 - lost / (total_positive * total_negative)
-        precision = gained / total_positive
-    auroc[(total_positive == 0) | (total_negative == 0)] = np.nan
-    precision[total_positive == 0] = np.nan
-    return np.stack([auroc, precision])
+    ranked: Ranking
+    weights_NB: NDArray[np.floating]
+
+    @cached_property
+    def _weights_PB(self) -> NDArray[np.floating]:
+        return self.weights_NB[self.ranked.positives]
+
+    @cached_property
+    def _negatives_MB(self) -> NDArray[np.floating]:
+        return running_sums(self.weights_NB[self.ranked.negatives])
+
+    @cached_property
+    def _at_level_PB(self) -> NDArray[np.floating]:
+        return self._negatives_MB[self.ranked.level]
+
+    def auroc(self) -> NDArray[np.floating]:
+        """[B]: ties count half; NaN where the weights leave no positive or no negative."""
+        passed = self._at_level_PB
+        if not np.array_equal(self.ranked.above, self.ranked.level):
+            passed = (passed + self._negatives_MB[self.ranked.above]) / 2
+        pairs = self._weights_PB.sum(axis=0) * self._negatives_MB[-1]
+        lost = np.einsum("pb,pb->b", self._weights_PB, passed)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(pairs == 0, np.nan, 1 - lost / pairs)
+
+    def average_precision(self) -> NDArray[np.floating]:
+        """[B]: step-wise, as scikit-learn; NaN where the weights leave no positive."""
+        reached = running_sums(self._weights_PB)[self.ranked.reached]
+        decided = self._at_level_PB + reached
+        np.divide(reached, decided, out=reached, where=decided > 0)
+        gained, total = np.einsum("pb,pb->b", self._weights_PB, reached), self._weights_PB.sum(axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(total == 0, np.nan, gained / total)
 
 
 def running_sums(weights_NB: NDArray[np.floating]) -> NDArray[np.floating]:

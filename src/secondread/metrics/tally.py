@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondread.metrics.cases import Cases
-from secondread.metrics.ranks import Ranking, auroc_and_average_precision, ranking
+from secondread.metrics.ranks import Ranking, WeightedRanking, ranking
 
 Sums = NDArray[np.floating]
 SMALLEST = float(np.finfo(np.float64).eps)
@@ -153,20 +153,18 @@ class Tally:
         return np.asarray(self._sum("log_loss_of_truth")[0])
 
     @cached_property
-    def _ranked(self) -> Sums:
-        """[K + 1, 2, B]: AUROC and average precision of each class, then of all entries together."""
-        made = [auroc_and_average_precision(ranked, self.weights_NB) for ranked in self.prepared.rankings]
-        return np.stack(made)
+    def _ranked(self) -> list[WeightedRanking]:
+        return [WeightedRanking(ranked, self.weights_NB) for ranked in self.prepared.rankings]
 
-    @property
+    @cached_property
     def auroc(self) -> Sums:
         """[K + 1, B]: per class, then all entries together (micro)."""
-        return self._ranked[:, 0]
+        return np.stack([one.auroc() for one in self._ranked])
 
-    @property
+    @cached_property
     def average_precision(self) -> Sums:
         """[K + 1, B]: per class, then all entries together (micro)."""
-        return self._ranked[:, 1]
+        return np.stack([one.average_precision() for one in self._ranked])
 
     def calibration_gap(self, bins: int) -> tuple[Sums, Sums]:
         """Sums of |observed − predicted| over bins: per class [K, B], and of the decided class [B]."""
