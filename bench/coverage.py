@@ -145,7 +145,7 @@ def family(design: Design, seed: int) -> Hits:
     rng, hits = np.random.default_rng(seed), Hits()
     of_row, models = table(design, rng, (design.d,) * 5)
     drawn = resampling(of_row, models[0].y_true, replicates=BOOTSTRAP, seed=seed)
-    made = [replicates(model, drawn, ["auroc", "f1"]) for model in models]
+    made = [replicates(model, drawn, ["auroc", "f1"], "present") for model in models]
     for metric, row in (("auroc", "present"), ("f1", "present")):
         values = np.array([each.of(metric, row) for each in made])
         points = np.array([value_of(model, (metric, row)) for model in models])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import metrics as sk
 
 from secondread.core.errors import BadData
@@ -38,6 +38,18 @@ def test_a_replicate_is_the_score_of_the_repeated_rows(task: Task) -> None:
                 assert_allclose(
                     made.of(one.metric, one.row)[b], one.value, atol=2e-6, err_msg=f"{one.metric} {one.row}"
                 )
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
+def test_one_row_alone_is_that_row_of_all(task: Task) -> None:
+    patients, given = simulated(task)
+    drawn = resampling(patients, given.y_true, replicates=20)
+    names = ["auroc", "average_precision", "f1"]
+    every, alone = replicates(given, drawn, names), replicates(given, drawn, names, "1")
+    assert alone.rows == tuple((name, "1") for name in names)
+    for name in names:
+        assert_array_equal(alone.of(name, "1"), every.of(name, "1"))
+    assert replicates(given, drawn, names, "macro").rows == every.rows
 
 
 def test_replicates_equal_a_scikit_learn_loop() -> None:

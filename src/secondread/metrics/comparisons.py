@@ -98,7 +98,7 @@ def paired_permutation(
 
     def statistic(kept: bool) -> Vector:
         blocks = _swapped(swap if kept else 1 - swap, of_row)
-        return replicates_of(both, blocks, lambda t: measure(t, [METRICS[metric]])).of(metric, row)
+        return replicates_of(both, blocks, lambda t: measure(t, [METRICS[metric]]), row).of(metric, row)
 
     apart = statistic(False) - statistic(True)
     if not np.isfinite(apart[0]):
@@ -125,7 +125,7 @@ def _ranked(cases: Cases) -> Cases:
 
 def value_of(cases: Cases, key: Key) -> float:
     """One score of the sample itself."""
-    return float(measure(tally(cases), [METRICS[key[0]]])[key][0])
+    return float(measure(tally(cases, cases.column(key[1])), [METRICS[key[0]]])[key][0])
 
 
 def smallest_side(cases: Cases, row: str, drawn: Resampling) -> int:

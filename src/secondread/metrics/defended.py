@@ -175,7 +175,7 @@ def compare(
     fewest = smallest_side(first, row, drawn)
     if difference is None:
         made = [
-            m if m is not None else replicates(c, drawn, [metric])
+            m if m is not None else replicates(c, drawn, [metric], row)
             for c, m in ((first, first_made), (second, second_made))
         ]
         difference = paired_bootstrap(

@@ -137,10 +137,16 @@ class Replicates:
         return found
 
 
-def replicates(cases: Cases, drawn: Resampling, names: Iterable[str] | None = None) -> Replicates:
-    """All metrics under all draws of the shared resampling; the cases' rows must be in its order."""
+def replicates(
+    cases: Cases, drawn: Resampling, names: Iterable[str] | None = None, row: str | None = None
+) -> Replicates:
+    """All metrics under all draws of the shared resampling; the cases' rows must be in its order.
+
+    `row`: the one row of scores that is wanted; where it is a class, the others are not worked out.
+    """
     metrics = chosen(names, cases.task)
-    return _gather(cases, drawn.n, drawn.blocks(), lambda counted: measure(counted, metrics))
+    only = None if row is None else cases.column(row)
+    return _gather(cases, drawn.n, drawn.blocks(), lambda counted: measure(counted, metrics), only)
 
 
 def leave_outs(cases: Cases, drawn: Resampling, names: Iterable[str] | None = None) -> Replicates:
@@ -150,19 +156,26 @@ def leave_outs(cases: Cases, drawn: Resampling, names: Iterable[str] | None = No
 
 
 def replicates_of(
-    cases: Cases, blocks: Iterable[tuple[slice, Sums]], statistic: Callable[[Tally], dict[Key, Sums]]
+    cases: Cases,
+    blocks: Iterable[tuple[slice, Sums]],
+    statistic: Callable[[Tally], dict[Key, Sums]],
+    row: str | None = None,
 ) -> Replicates:
     """Any statistic of a tally, name → [B], under any blocks of weights (for expected cost, for one's own metrics)."""
-    return _gather(cases, cases.n, blocks, statistic)
+    return _gather(cases, cases.n, blocks, statistic, None if row is None else cases.column(row))
 
 
 def _gather(
-    cases: Cases, rows: int, blocks: Iterable[tuple[slice, Sums]], statistic: Callable[[Tally], dict[Key, Sums]]
+    cases: Cases,
+    rows: int,
+    blocks: Iterable[tuple[slice, Sums]],
+    statistic: Callable[[Tally], dict[Key, Sums]],
+    only: int | None = None,
 ) -> Replicates:
     if cases.n != rows:
         raise BadData(f"{cases.n} cases for a resampling of {rows} rows")
     prepared = Prepared(cases)
-    parts = [statistic(Tally(prepared, weights)) for _, weights in blocks]
+    parts = [statistic(Tally(prepared, weights, only)) for _, weights in blocks]
     keys = tuple(parts[0])
     table = [np.concatenate([np.broadcast_to(p[key], p[key].shape) for p in parts]) for key in keys]
     return Replicates(keys, np.array(table, dtype=np.float64).reshape(len(keys), -1))

@@ -101,6 +101,8 @@ def measure(counted: Tally, metrics: Iterable[Metric]) -> dict[Key, Sums]:
         for row, value in measured.averages.items():
             resting = broken[cases.chexpert_five] if row == "chexpert_five" else broken
             values[metric.name, row] = np.where(resting.any(), np.nan, value)
+    if counted.only is not None:
+        return {key: value for key, value in values.items() if key[1] == cases.classes[counted.only]}
     return values
 
 

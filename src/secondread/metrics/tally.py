@@ -6,6 +6,7 @@ column whose weights are all 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -47,15 +48,19 @@ class Prepared:
         return made
 
     @cached_property
-    def rankings(self) -> list[Ranking]:
-        """One per class, then (classes that do not exclude each other or more than two) all entries together."""
-        ranked = [self._ranking(np.array([k])) for k in range(len(self.cases.classes))]
-        return [*ranked, self._ranking(np.arange(len(self.cases.classes)))]
+    def _rankings(self) -> dict[int, Ranking]:
+        return {}
 
-    def _ranking(self, columns: NDArray[np.intp]) -> Ranking:
-        rows, at = np.nonzero(self.cases.read[:, columns])
-        entries = (rows, columns[at])
-        return ranking(self.cases.probabilities[entries].astype(np.float64), self.cases.truth[entries] == 1, rows)
+    def ranking(self, k: int) -> Ranking:
+        """Of class k; of all entries together where k is the number of classes."""
+        if k not in self._rankings:
+            number = len(self.cases.classes)
+            columns = np.arange(number) if k == number else np.array([k])
+            rows, at = np.nonzero(self.cases.read[:, columns])
+            entries = (rows, columns[at])
+            scores, present = self.cases.probabilities[entries].astype(np.float64), self.cases.truth[entries] == 1
+            self._rankings[k] = ranking(scores, present, rows)
+        return self._rankings[k]
 
     @cached_property
     def _gaps_by_bins(self) -> dict[int, dict[str, NDArray[np.float64]]]:
@@ -81,10 +86,14 @@ class Prepared:
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """Weighted sums over the cases, [K, B] unless said otherwise. weights_NB [N, B]."""
+    """Weighted sums over the cases, [K, B] unless said otherwise. weights_NB [N, B].
+
+    `only`: the one class that is asked for; what ranks say of the others is not worked out (NaN).
+    """
 
     prepared: Prepared
     weights_NB: Sums
+    only: int | None = None
 
     @property
     def cases(self) -> Cases:
@@ -153,18 +162,25 @@ class Tally:
         return np.asarray(self._sum("log_loss_of_truth")[0])
 
     @cached_property
-    def _ranked(self) -> list[WeightedRanking]:
-        return [WeightedRanking(ranked, self.weights_NB) for ranked in self.prepared.rankings]
+    def _ranked(self) -> dict[int, WeightedRanking]:
+        asked = range(len(self.cases.classes) + 1) if self.only is None else [self.only]
+        return {k: WeightedRanking(self.prepared.ranking(k), self.weights_NB) for k in asked}
+
+    def _by_class(self, values: Callable[[WeightedRanking], Sums]) -> Sums:
+        made = np.full((len(self.cases.classes) + 1, self.weights_NB.shape[1]), np.nan, self.weights_NB.dtype)
+        for k, ranked in self._ranked.items():
+            made[k] = values(ranked)
+        return made
 
     @cached_property
     def auroc(self) -> Sums:
         """[K + 1, B]: per class, then all entries together (micro)."""
-        return np.stack([one.auroc() for one in self._ranked])
+        return self._by_class(WeightedRanking.auroc)
 
     @cached_property
     def average_precision(self) -> Sums:
         """[K + 1, B]: per class, then all entries together (micro)."""
-        return np.stack([one.average_precision() for one in self._ranked])
+        return self._by_class(WeightedRanking.average_precision)
 
     def calibration_gap(self, bins: int) -> tuple[Sums, Sums]:
         """Sums of |observed − predicted| over bins: per class [K, B], and of the decided class [B]."""
@@ -173,9 +189,9 @@ class Tally:
         return per_class, np.abs(self.total(gaps["top_gaps"])).sum(axis=0)
 
 
-def tally(cases: Cases) -> Tally:
+def tally(cases: Cases, only: int | None = None) -> Tally:
     """The tally of the sample itself: one column of ones."""
-    return Tally(Prepared(cases), np.ones((cases.n, 1)))
+    return Tally(Prepared(cases), np.ones((cases.n, 1)), only)
 
 
 def ratio(above: Sums, below: Sums) -> Sums:
