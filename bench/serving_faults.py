@@ -80,7 +80,7 @@ def kills(bundle: Path, folder: Path, count: int, server: Server | None) -> Figu
     told |= {"kills": done, "accepted": len(senders.accepted)}
     bad = told["lost"] + told["not_done"] + told["doubled"] + told["orphans"]
     return [figure("R1", f"{sum(done.values())} kills, {name}", told, "0 lost, 0 doubled, 0 stuck > 60 s, 0 orphan files",  # noqa: E501
-                   bad == 0 and told["settled_s"] <= 60)]  # fmt: skip
+                   bad == 0 and told["longest_stuck_s"] <= 60)]  # fmt: skip
 
 
 CENSUS = """
@@ -92,11 +92,16 @@ from secondread.serve.reads.places import image_path
 from secondread.serve.reads.sweeping import sweep
 sweep(age=0.0)
 reads = dict(Read.objects.values_list("id", "state"))
+stuck, first = 0.0, None  # how long a read was left lying while ones that came after it were finished
+for finished in Read.objects.exclude(finished=None).order_by("-created").values_list("finished", flat=True):
+    stuck = max(stuck, (finished - first).total_seconds()) if first else stuck
+    first = min(first or finished, finished)
 images = list(StoredImage.objects.values_list("id", "content_id", "owner_id"))
 files = {path.name for path in settings.FOLDER.images.rglob("*.npz")}
 named = {image_path(one).name for one, _, _ in images}
 print(json.dumps({
-    "states": Counter(reads.values()), "reads": {str(one): state for one, state in reads.items()},
+    "states": Counter(reads.values()), "longest_stuck_s": round(stuck, 1),
+    "reads": {str(one): state for one, state in reads.items()},
     "doubled": len(images) - len({(content, owner) for _, content, owner in images}),
     "orphans": len(files - named) + len(list(settings.FOLDER.incoming.iterdir())), "fileless": len(named - files)}))
 """
@@ -105,7 +110,7 @@ print(json.dumps({
 def _settled(site: Site, senders: Senders, ended: float) -> dict[str, Any]:
     """Wait until nothing waits any more, then count what became of what was accepted."""
     client = Client(site.port, senders.token)
-    while time.monotonic() - ended < 120:
+    while time.monotonic() - ended < 300:  # as long as working off what waits may take
         try:
             left = [client.ask("GET", f"/api/reads?status={state}") for state in ("queued", "running")]
             if all(answer.status == 200 and not answer.json()["reads"] for answer in left):

@@ -164,8 +164,9 @@ for start in range(0, count, 5000):
         Read(owner=user, image=image, bundle=bundle, state="read", decision=bundle.card["classes"][at % 2],
              result={"probabilities": {}}, created=now - datetime.timedelta(seconds=start + at))
         for at, image in enumerate(images)])
-if connection.vendor == "sqlite":
-    connection.cursor().execute("ANALYZE")
+# what servers do by themselves some minutes after so many rows came in
+everything = "ANALYZE TABLE reads_read, reads_storedimage" if connection.vendor == "mysql" else "ANALYZE"
+connection.cursor().execute(everything)
 client = Client()
 client.force_login(user)
 deep = Read.objects.filter(owner=user).order_by("-created", "-id")[count // 2]
@@ -180,7 +181,8 @@ for at in range(60):
             seconds.append(time.perf_counter() - started)
     queries = max(queries, len(asked))
 seconds.sort()
-print(json.dumps({"p95_ms": round(1e3 * seconds[int(.95 * len(seconds))], 1), "queries": queries, "reads": count,
+print(json.dumps({"p50_ms": round(1e3 * seconds[len(seconds) // 2], 1),
+                  "p95_ms": round(1e3 * seconds[int(.95 * len(seconds))], 1), "queries": queries, "reads": count,
                   "database": connection.vendor}))
 """
 
