@@ -13,11 +13,11 @@ from secondread.core.registry import resolve
 from secondread.core.spec import PartRef
 from secondread.learning import gan_loop
 from secondread.learning.checkpoints import load_checkpoint, save_checkpoint
+from secondread.learning.devices import machine
 from secondread.learning.diffaugment import POLICIES, diff_augment
 from secondread.learning.gan_loop import GanTraining, fit_gan, generate
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (21, 32, 32), dtype=np.uint8)
-CPU = torch.device("cpu")
 
 
 def training(name: str = "dcgan", classes: int = 0, seed: int = 3, **options: object) -> GanTraining:
@@ -28,7 +28,7 @@ def training(name: str = "dcgan", classes: int = 0, seed: int = 3, **options: ob
         resolve("optimisers", ref)(list(network.parameters()))
         for ref, network in ((gan.generator_optimiser, gan.generator), (gan.critic_optimiser, gan.critic))
     ]
-    return GanTraining(gan, IMAGES, labels, 8, seed, optimisers[0], optimisers[1], CPU)
+    return GanTraining(gan, IMAGES, labels, 8, seed, optimisers[0], optimisers[1], machine().device)
 
 
 def run(trained: GanTraining, steps: int) -> list[dict[str, float]]:

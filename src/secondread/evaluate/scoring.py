@@ -18,7 +18,7 @@ from secondread.evaluate.operating import Judged, read_plainly
 from secondread.evaluate.pooling import Key, Pool, patients_and_seeds
 from secondread.metrics.cases import Cases
 from secondread.metrics.catalogue import METRICS
-from secondread.metrics.defended import scores_with_intervals
+from secondread.metrics.defended import UNIT, scores_with_intervals
 from secondread.metrics.intervals import bca, percentile
 from secondread.metrics.resampling import Resampling, replicates_of
 from secondread.metrics.scores import Score, counts, expected_cost
@@ -28,6 +28,8 @@ ALL: Key = (-1, -1, -1)
 """Repeat, fold and seed of a row that stands for all of them."""
 ALWAYS = ("recall", "specificity", "log_loss", "brier", "ece")
 PROPER = ("log_loss", "brier", "ece")
+LIMITS = dict.fromkeys((*UNIT, "brier", "ece"), (0.0, 1.0)) | {"log_loss": (0.0, math.inf), "mcc": (-1.0, 1.0)}
+"""What a metric can be."""
 Row = dict[str, Any]
 
 
@@ -172,7 +174,7 @@ def _over_members(pool: Pool, study: Study) -> list[Score]:
     method = f"mean of {count} trainings; patients and trainings drawn (bias-corrected)"
     for metric, row in pool.scores[0]:
         values = pool.values(metric, row)
-        drawn = patients_and_seeds(values, pool.replicates(metric, row), pool.draws.seed)
+        drawn = possible(metric, patients_and_seeds(values, pool.replicates(metric, row), pool.draws.seed))
         value = float(values.mean())
         low, high = bca(np.array([value]), drawn[None], np.zeros((1, 1)), study.evaluate.confidence)[0]
         if math.isnan(value):
@@ -183,6 +185,11 @@ def _over_members(pool: Pool, study: Study) -> list[Score]:
         spread = float(values.std(ddof=1))
         scores.append(Score(f"{metric}_sd", row, spread, n=count, method="standard deviation over trainings"))
     return scores
+
+
+def possible(metric: str, drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Draws [B] kept within what the metric can be: patients and trainings add up, also past a perfect score."""
+    return np.clip(drawn, *LIMITS.get(metric, (-math.inf, math.inf)))
 
 
 def _mean_uncalibrated(own: pd.DataFrame) -> list[Score]:

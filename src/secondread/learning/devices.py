@@ -110,7 +110,6 @@ def tune_allocator() -> bool:
     return bool(libc.mallopt(MMAP_MAX, 0)) and bool(libc.mallopt(TRIM_THRESHOLD, KEEP_ALL))
 
 
-@functools.cache
 def flush_denormals() -> bool:
     """Take numbers below 1e-38 as zero; True where the processor can.
 
