@@ -2,6 +2,7 @@
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 RUN := .venv/bin
+WORKERS ?= 2
 export UV_COMPILE_BYTECODE = 1
 export PYTHONPATH = src
 unexport PYTHONDONTWRITEBYTECODE
@@ -12,7 +13,7 @@ demo: install
 	$(RUN)/secondread demo --out demo
 
 test: install
-	$(RUN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 check: install
 	$(RUN)/ruff check .

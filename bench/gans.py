@@ -2,8 +2,9 @@
 
 The peer is contiguous, unfused, computes gradients of the critic in the generator's update, and for the Wasserstein
 GANs does not detach the generated images from the generator. Each side lives in a process of its own, with the settings
-of its own (allocator and denormals on our side, PyTorch's defaults on the other), and they take turns.
-Run: `python -m bench.gans [--steps 5] [--size 64]`.
+of its own (allocator and denormals on our side, PyTorch's defaults on the other), and they take turns. The tutorial's
+batch is 128, its images 64 px.
+Run: `python -m bench.gans [--steps 5] [--size 64] [--batch 128]`.
 """
 
 from __future__ import annotations
@@ -25,8 +26,6 @@ from secondread.learning import gan_loop
 from secondread.learning.devices import machine
 from secondread.learning.gan_loop import Gan, GanTraining
 
-BATCH = 32
-
 
 def build(name: str, size: int) -> Gan:
     torch.manual_seed(0)
@@ -34,14 +33,14 @@ def build(name: str, size: int) -> Gan:
     return gan
 
 
-def ours(name: str, size: int, images: np.ndarray) -> Callable[[], None]:
+def ours(name: str, size: int, batch: int, images: np.ndarray) -> Callable[[], None]:
     place = machine()
     gan = build(name, size)
     optimisers = [
         resolve("optimisers", ref)(list(network.parameters()))
         for ref, network in ((gan.generator_optimiser, gan.generator), (gan.critic_optimiser, gan.critic))
     ]
-    training = GanTraining(gan, images, None, BATCH, 0, optimisers[0], optimisers[1], place.device)
+    training = GanTraining(gan, images, None, batch, 0, optimisers[0], optimisers[1], place.device)
 
     def step() -> None:
         gan_loop._update(training)
@@ -50,7 +49,7 @@ def ours(name: str, size: int, images: np.ndarray) -> Callable[[], None]:
     return step
 
 
-def peer(name: str, size: int, images: np.ndarray) -> Callable[[], None]:
+def peer(name: str, size: int, batch: int, images: np.ndarray) -> Callable[[], None]:
     gan = build(name, size)
     rate = gan.generator_optimiser.options["lr"]
     kind = torch.optim.RMSprop if name == "wgan" else torch.optim.Adam
@@ -58,7 +57,7 @@ def peer(name: str, size: int, images: np.ndarray) -> Callable[[], None]:
     real_images = torch.from_numpy(images)[:, None].float() / 127.5 - 1
 
     def penalty(real: Tensor, fake: Tensor) -> Tensor:
-        between = torch.rand(BATCH, 1, 1, 1) * (fake - real) + real
+        between = torch.rand(batch, 1, 1, 1) * (fake - real) + real
         between.requires_grad_(True) if between.is_leaf else None
         (gradient,) = torch.autograd.grad(gan.critic(between).sum(), between, create_graph=True)
         return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
@@ -68,8 +67,8 @@ def peer(name: str, size: int, images: np.ndarray) -> Callable[[], None]:
             if gan.clip:
                 for parameter in gan.critic.parameters():
                     parameter.data.clamp_(-gan.clip, gan.clip)
-            real = real_images[torch.randint(0, len(real_images), (BATCH,))]
-            fake = gan.generator(torch.randn(BATCH, gan.generator.latent))
+            real = real_images[torch.randint(0, len(real_images), (batch,))]
+            fake = gan.generator(torch.randn(batch, gan.generator.latent))
             given = fake.detach() if name == "dcgan" else fake
             of_critic.zero_grad()
             loss = gan.critic_loss(gan.critic(real), gan.critic(given))
@@ -78,7 +77,7 @@ def peer(name: str, size: int, images: np.ndarray) -> Callable[[], None]:
             loss.backward()
             of_critic.step()
         of_generator.zero_grad()
-        gan.generator_loss(gan.critic(gan.generator(torch.randn(BATCH, gan.generator.latent)))).backward()
+        gan.generator_loss(gan.critic(gan.generator(torch.randn(batch, gan.generator.latent)))).backward()
         of_generator.step()
 
     return step
@@ -87,22 +86,22 @@ def peer(name: str, size: int, images: np.ndarray) -> Callable[[], None]:
 SIDES = {"ours": ours, "peer": peer}
 
 
-def work(side: str, name: str, size: int, told: Connection) -> None:
+def work(side: str, name: str, size: int, batch: int, told: Connection) -> None:
     """One side in its own process: a step for every True that comes, answered with its seconds."""
-    step = SIDES[side](name, size, np.random.default_rng(0).integers(0, 256, (256, size, size), dtype=np.uint8))
+    step = SIDES[side](name, size, batch, np.random.default_rng(0).integers(0, 256, (256, size, size), dtype=np.uint8))
     while told.recv():
         started = time.perf_counter()
         step()
         told.send(time.perf_counter() - started)
 
 
-def take_turns(name: str, size: int, steps: int) -> dict[str, float]:
+def take_turns(name: str, size: int, batch: int, steps: int) -> dict[str, float]:
     """Side → median seconds of a step; the first round warms up."""
     apart = multiprocessing.get_context("spawn")
     ends, workers = {}, []
     for side in SIDES:
         ends[side], theirs = apart.Pipe()
-        workers.append(apart.Process(target=work, args=(side, name, size, theirs), daemon=True))
+        workers.append(apart.Process(target=work, args=(side, name, size, batch, theirs), daemon=True))
         workers[-1].start()
     taken: dict[str, list[float]] = {side: [] for side in SIDES}
     for _ in range(steps + 1):
@@ -119,11 +118,13 @@ def main() -> None:
     wanted = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     wanted.add_argument("--steps", type=int, default=5)
     wanted.add_argument("--size", type=int, default=64)
+    wanted.add_argument("--batch", type=int, default=128)
+    wanted.add_argument("--only", nargs="*", default=["dcgan", "wgan", "wgan_gp"])
     given = wanted.parse_args()
     print(f"{'GAN':<8} {'ours s':>8} {'peer s':>8} {'ratio':>6} {'ours real images/s':>19}")
-    for name in ("dcgan", "wgan", "wgan_gp"):
-        took = take_turns(name, given.size, given.steps)
-        drawn = BATCH * build(name, 32).critic_steps(0)
+    for name in given.only:
+        took = take_turns(name, given.size, given.batch, given.steps)
+        drawn = given.batch * build(name, 32).critic_steps(0)
         print(f"{name:<8} {took['ours']:8.3f} {took['peer']:8.3f} {took['peer'] / took['ours']:6.2f} "
               f"{drawn / took['ours']:19.1f}", flush=True)  # fmt: skip
 

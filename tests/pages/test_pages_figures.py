@@ -87,6 +87,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "gans": lambda: gans.figure(
         grid(metric="fid", value=3.0, low=1.0, high=5.0, floor=2.0).rename(columns={"arm": "gan", "model": "class"})
     ),
+    "gan_training": lambda: gans.training(
+        grid(step=50, fid=3.0, fid_floor=1.0, kid=0.2, kept=True).rename(columns={"arm": "gan", "model": "run"})
+    ),
     "speed": lambda: speed.figure(
         pd.DataFrame([{
             "engine": "$", "precision": "int8", "batch": 1, "threads": 2, "p50_ms": 3.0, "p95_ms": 4.0,
@@ -122,6 +125,7 @@ EMPTY: dict[str, Callable[[], Figure]] = {
     "samples": lambda: pictures.samples({"Right": []}),
     "means": lambda: pictures.means({}, {}),
     "gans": lambda: gans.figure(pd.DataFrame({"metric": []})),
+    "gan_training": lambda: gans.training(pd.DataFrame()),
     "speed": lambda: speed.figure(pd.DataFrame()),
 }
 

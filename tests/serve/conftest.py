@@ -30,6 +30,7 @@ os.environ.setdefault("SECONDREAD_LOG", "CRITICAL")
 import django  # noqa: E402
 
 django.setup()
+del os.environ["DJANGO_SETTINGS_MODULE"]  # else parallel workers would set Django up on this process's folder
 
 from django.conf import settings  # noqa: E402
 from django.db import connection  # noqa: E402

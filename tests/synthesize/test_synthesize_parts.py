@@ -11,9 +11,11 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from secondread.core.errors import Absent, BadData, WrongRequest
+from secondread.learning.checkpoints import save_weights
 from secondread.synthesize.collapse import CollapseWatch, diversity
 from secondread.synthesize.extractors import (
     TaskNetwork,
+    load_task_network,
     named_extractor,
     task_extractor,
     train_task_network,
@@ -98,7 +100,7 @@ def test_quality_stands_beside_its_floor_and_orders_real_gaussian_and_noise() ->
     assert kid(more) < 0.5 * kid(worse["pixel_gaussian"])
 
 
-def test_the_task_network_learns_and_is_the_same_for_the_same_seed() -> None:
+def test_the_task_network_learns_and_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
     labels = np.zeros((80, 2), np.float32)
     images = smooth(80, 1)
     labels[:, 1] = images[:, :16].mean(axis=(1, 2)) > images[:, 16:].mean(axis=(1, 2))
@@ -108,6 +110,11 @@ def test_the_task_network_learns_and_is_the_same_for_the_same_seed() -> None:
     logits = network(torch.from_numpy(images)[:, None])[:, 1].detach().numpy()
     assert ((logits > 0) == labels[:, 1]).mean() > 0.95
     assert task_extractor(network).sha256 == task_extractor(train_task_network(images, labels, seed=1, steps=60)).sha256
+    save_weights(tmp_path / "network.safetensors", network.state_dict())
+    again = load_task_network(tmp_path / "network.safetensors", images, labels)
+    assert task_extractor(again).sha256 == task_extractor(network).sha256
+    with pytest.raises(BadData, match="do not fit"):
+        load_task_network(tmp_path / "network.safetensors", images, labels[:, :1])
 
 
 def test_an_extractor_without_weights_says_where_to_put_them(tmp_path: Path) -> None:

@@ -40,6 +40,13 @@ def synthetic_section(record: Record, gallery: Gallery) -> Section | None:
         "real images of the same number give against each other: only what lies beyond it speaks against the GAN. Two "
         "baselines (noise, a Gaussian per pixel) stand beside the GANs.", lambda: gans.figure(quality_shown(quality)),
     ), Tabled(quality_table(quality))]  # fmt: skip
+    curves = training_curves(record.where.synthesize)
+    if not curves.empty:
+        blocks.append(gallery.show(
+            "gan_training", "Quality while training", "FID and KID of the averaged generator against training images, "
+            "by the fold's own feature network. The dot is the generator that drew the samples; the black line is the "
+            "FID of real images against each other.", lambda: gans.training(curves),
+        ))  # fmt: skip
     sheets = _gan_sheets(record.where.synthesize)
     if sheets:
         blocks.append(Folded("What the GANs drew last", sheets))
@@ -56,6 +63,17 @@ def quality_shown(quality: pd.DataFrame) -> pd.DataFrame:
             own["metric"].isin(["fid", "kid"]), own["metric"]),
         "value": own["value"], "low": own["value"] - spread, "high": own["value"] + spread, "floor": own["floor"],
     })  # fmt: skip
+
+
+def training_curves(folder: Path) -> pd.DataFrame:
+    """The `curve.csv` of every GAN, class, fold and seed, with the update that was kept."""
+    found = []
+    for path in sorted(folder.glob("*/*/r*f*s*/curve.csv")):
+        curve, told = pd.read_csv(path), path.with_name("kept.json")
+        kept = read_json(told)["step"] if told.exists() else int(curve["step"].iloc[-1])
+        run = "/".join(path.parts[-3:-1])
+        found.append(curve.assign(run=run, gan=path.parts[-4], kept=curve["step"] == kept))
+    return pd.concat(found) if found else pd.DataFrame()
 
 
 def quality_table(quality: pd.DataFrame) -> Table:
@@ -85,11 +103,19 @@ def _gan_sheets(folder: Path) -> list[Block]:
         sheets = sorted((one / "sheets").glob("*.png"))
         if sheets and len(found) < MOST_SHEETS:
             gan, target = one.parts[-3:-1]
-            found.append(_embedded(sheets[-1], f"gan-{len(found)}", f"{gan}, {target}", f"At {sheets[-1].stem}."))
+            found.append(
+                _embedded(sheets[-1], f"gan-{len(found)}", f"{gan}, {target}", f"At {sheets[-1].stem}{_kept(one)}.")
+            )
             for pairs in sorted(one.glob("closest-*.png"))[:1]:
                 caption = "Each generated image beside the training image it is nearest to: is it a copy?"
                 found.append(_embedded(pairs, f"gan-{len(found)}", f"{gan}, {target}: closest pairs", caption))
     return found
+
+
+def _kept(folder: Path) -> str:
+    """Which update drew the samples, where that is not the last one."""
+    told = read_json(folder / "kept.json") if (folder / "kept.json").exists() else {}
+    return "" if told.get("step") == told.get("trained") else f"; samples were drawn at {told['step']}"
 
 
 def heatmap_section(record: Record) -> Section | None:

@@ -98,11 +98,12 @@ class GanTraining:
 
 
 def fit_gan(
-    training: GanTraining, steps: int, name: str, every: int, at_sheet: Callable[[GanTraining], None]
+    training: GanTraining, steps: int, name: str, every: int, at_sheet: Callable[[GanTraining], bool]
 ) -> Iterator[dict[str, float]]:
     """Train up to `steps` generator updates; yields the losses of each; calls `at_sheet` every `every` updates.
 
-    Raises `BadData` naming the step when a loss is not finite.
+    Ends early when `at_sheet` answers that it is no use to go on (False). Raises `BadData` naming the step when a loss
+    is not finite.
     """
     with progress(name, steps, "updates") as shown:
         shown.advance(training.step)
@@ -117,8 +118,8 @@ def fit_gan(
             shown.note(f"{losses['images_per_s']:.0f} images/s")
             shown.advance()
             yield losses
-            if training.step % every == 0 or training.step == steps:
-                at_sheet(training)
+            if (training.step % every == 0 or training.step == steps) and not at_sheet(training):
+                return
 
 
 def _update(training: GanTraining) -> dict[str, float]:

@@ -38,3 +38,30 @@ def figure(quality: pd.DataFrame) -> Figure:
         axes.grid(axis="x", visible=False)
     legend_below(drawn, grid)
     return drawn
+
+
+@styled
+def training(curves: pd.DataFrame) -> Figure:
+    """How good each GAN was while it trained: a panel for FID and one for KID, a line per GAN, class, fold and seed.
+
+    `curves`: columns run (one line each), gan, step, fid, fid_floor, kid, kept (True at the update whose generator drew
+    the samples, marked by a dot). The black line is the floor of the FID.
+    """
+    if curves.empty:
+        return nothing("No GAN wrote a curve.")
+    colours = pens(curves["gan"])
+    drawn, grid = panels(2, 2, 3.2, 2.3)
+    for axes, metric in zip(grid, ("fid", "kid"), strict=True):
+        named = set()
+        for (gan, _), line in curves.groupby(["gan", "run"], sort=False):
+            label = None if gan in named else words(str(gan))
+            axes.plot(line["step"], line[metric], color=colours[str(gan)].colour, lw=1.1, label=label)
+            kept = line[line["kept"]]
+            axes.plot(kept["step"], kept[metric], "o", color=colours[str(gan)].colour, ms=5)
+            named.add(gan)
+        axes.set_title(metric.upper())
+        axes.set_xlabel("generator updates")
+        axes.set_ylim(bottom=0)
+    grid[0].axhline(float(curves["fid_floor"].mean()), color=INK, lw=1.3)
+    legend_below(drawn, grid)
+    return drawn

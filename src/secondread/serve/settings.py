@@ -167,6 +167,7 @@ MFA_ADAPTER = "secondread.serve.accounts.adapter.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_ALLOW_UNVERIFIED_EMAIL = True
 MFA_TOTP_ISSUER = "secondread"
+MFA_TOTP_TOLERANCE = 1  # one code before and after: phones' clocks drift (RFC 6238, section 5.2)
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "upload"
 ACCOUNT_LOGOUT_REDIRECT_URL = "welcome"

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from secondread.core.errors import Absent, WrongRequest
 from secondread.core.files import sha256_of_bytes, sha256_of_file
+from secondread.learning.checkpoints import load_weights
 
 Floats = NDArray[np.float64]
 TASK_STEPS, TASK_BATCH, TASK_WIDTH = 250, 48, 16
@@ -67,7 +68,7 @@ def train_task_network(
 ) -> TaskNetwork:
     """Fit the `task` network on training images; labels [N, K] with NaN where unknown."""
     torch.manual_seed(seed)
-    network = TaskNetwork(1 if images.ndim == 3 else 3, labels.shape[1])
+    network = _task_network(images, labels)
     optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps)
     draws = np.random.default_rng(seed)
@@ -82,6 +83,17 @@ def train_task_network(
         optimiser.step()
         schedule.step()
     return network.eval()
+
+
+def load_task_network(weights: Path, images: NDArray[np.uint8], labels: NDArray[np.float32]) -> TaskNetwork:
+    """The network that `train_task_network` made of such images and labels; raises `BadData` when it is another's."""
+    network = _task_network(images, labels)
+    load_weights(weights, network)
+    return network.eval()
+
+
+def _task_network(images: NDArray[np.uint8], labels: NDArray[np.float32]) -> TaskNetwork:
+    return TaskNetwork(1 if images.ndim == 3 else 3, labels.shape[1])
 
 
 def task_extractor(network: TaskNetwork) -> Extractor:

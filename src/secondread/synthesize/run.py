@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondread.core.files import read_json, write_json, write_with
+from secondread.core.files import read_json, sha256_of_bytes, write_json, write_with
 from secondread.core.leakage import write_contents
 from secondread.core.progress import say
 from secondread.core.spec import Study, as_yaml
@@ -21,9 +21,16 @@ from secondread.core.studydir import StudyDir, Unit
 from secondread.core.tables import labels_of, read_table
 from secondread.core.trials import folds
 from secondread.images.cache import PixelCache, open_for
+from secondread.learning.checkpoints import save_weights
 from secondread.learning.devices import machine
 from secondread.synthesize import quality
-from secondread.synthesize.extractors import Extractor, named_extractor, task_extractor, train_task_network
+from secondread.synthesize.extractors import (
+    Extractor,
+    load_task_network,
+    named_extractor,
+    task_extractor,
+    train_task_network,
+)
 from secondread.synthesize.samples import save_samples, write_samples
 from secondread.synthesize.sheets import pairs_montage
 from secondread.synthesize.targets import (
@@ -83,7 +90,8 @@ def _make(
         ]
         write_samples(pd.concat([samples for samples, _ in judged]), folder / "samples.parquet")
         write_json(folder / "quality.json", [row for _, rows_ in judged for row in rows_])
-        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+        for needed_to_go_on in ("checkpoint.safetensors", "best.safetensors"):
+            (folder / needed_to_go_on).unlink(missing_ok=True)
 
 
 def _judge(
@@ -140,20 +148,30 @@ def _extractors(
     found = []
     for name in dict.fromkeys(["task", *study.synthesize.extractors]):
         if name == "task":
-            say(f"synthesize: training the feature network of fold r{repeat}f{fold}")
-            labels = labels_of(rows.train, rows.dataset.classes)
-            network = train_task_network(cache.take(list(rows.train["row_id"])), labels, seed=0)
-            extractor = task_extractor(network)
-            folder = where.extractor(name, repeat, fold)
-            write_contents(folder / "contents.json", rows.train["content_id"])
-            write_json(
-                folder / "extractor.json", {"name": name, "sha256": extractor.sha256, "dimension": extractor.dimension}
-            )
+            extractor = _task_extractor(where, rows, cache, repeat, fold)
         else:
             given = study.synthesize.extractor_weights.get(name)
             extractor = named_extractor(name, (where.data or where.root) / given if given else None)
         found.append(extractor)
     return found
+
+
+def _task_extractor(where: StudyDir, rows: FoldRows, cache: PixelCache, repeat: int, fold: int) -> Extractor:
+    """The feature network of a fold, from its file when it learned from the same images and labels, else trained."""
+    images, labels = cache.take(list(rows.train["row_id"])), labels_of(rows.train, rows.dataset.classes)
+    folder = where.extractor("task", repeat, fold)
+    weights, told = folder / "network.safetensors", folder / "extractor.json"
+    learned_from = sha256_of_bytes(images.tobytes() + labels.tobytes())
+    if weights.exists() and told.exists() and read_json(told).get("learned_from") == learned_from:
+        return task_extractor(load_task_network(weights, images, labels))
+    say(f"synthesize: training the feature network of fold r{repeat}f{fold}")
+    network = train_task_network(images, labels, seed=0)
+    extractor = task_extractor(network)
+    write_contents(folder / "contents.json", rows.train["content_id"])
+    save_weights(weights, network.state_dict())
+    facts = {"name": "task", "sha256": extractor.sha256, "dimension": extractor.dimension, "learned_from": learned_from}
+    write_json(told, facts)
+    return extractor
 
 
 def _gather(wanted: list[Target], study: Study, where: StudyDir) -> None:

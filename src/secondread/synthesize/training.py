@@ -17,7 +17,7 @@ from secondread.core.leakage import write_contents
 from secondread.core.registry import resolve
 from secondread.core.spec import Synthesize
 from secondread.images.cache import PixelCache
-from secondread.learning.checkpoints import load_checkpoint, save_checkpoint, save_weights
+from secondread.learning.checkpoints import load_checkpoint, load_weights, save_checkpoint, save_weights
 from secondread.learning.gan_loop import Gan, GanTraining, fit_gan, generate
 from secondread.metrics import distances
 from secondread.synthesize.collapse import CollapseWatch, diversity
@@ -79,7 +79,8 @@ def train_gan(
         losses = csv.DictWriter(opened, ["step", "generator_loss", "critic_loss", "wasserstein", "images_per_s"])
         if training.step == 0:
             losses.writeheader()
-        for step in fit_gan(training, wanted.steps, target.title, wanted.sheet_every, record.at_sheet):
+        steps = wanted.steps if record.goes_on() else training.step
+        for step in fit_gan(training, steps, target.title, wanted.sheet_every, record.at_sheet):
             losses.writerow(step)
             for name in ("generator_loss", "critic_loss", "wasserstein"):
                 board.add_scalar(name, step[name], training.step)
@@ -87,6 +88,7 @@ def train_gan(
                 opened.flush()
     sheets = sorted((folder / "sheets").glob("*.png"))
     save_film(sheets, folder / "film.webp")
+    record.keep(training)
     save_weights(folder / "generator.safetensors", training.averaged.state_dict())
     return training
 
@@ -108,8 +110,9 @@ class _Record:
     """What is written at every sample sheet: the sheet, the quality so far, a checkpoint; and the collapse watch."""
 
     def __init__(self, target: Target, wanted: Synthesize, material: Material, judge: Extractor, folder: Path) -> None:
-        self.folder, self.judge, self.material, self.target = folder, judge, material, target
+        self.folder, self.judge, self.material, self.target, self.wanted = folder, judge, material, target, wanted
         self.checkpoint, self.curve = folder / "checkpoint.safetensors", folder / "curve.csv"
+        self.best = folder / "best.safetensors"
         (folder / "sheets").mkdir(parents=True, exist_ok=True)
         real = material.images[np.random.default_rng(0).permutation(len(material.images))[:SHEET_IMAGES]]
         stop = True
@@ -127,14 +130,33 @@ class _Record:
                 kept = kept[kept["step"] <= training.step]
                 kept.to_csv(table, index=False) if training.step else table.unlink()
 
-    def at_sheet(self, training: GanTraining) -> None:
+    def at_sheet(self, training: GanTraining) -> bool:
+        """Write the sheet, its quality and a checkpoint; whether training on may still help."""
         images = self._fixed(training, SHEET_IMAGES)
         save_sheet(images, self.folder / "sheets" / f"step-{training.step:07d}.png")
         told = {"step": training.step, "diversity": self.watch.look(images, training.step)} | self._distances(training)
         known = [pd.read_csv(self.curve)] if self.curve.exists() else []
         table = pd.concat([*known, pd.DataFrame([told])])
+        if _least_kid(table) == training.step:
+            save_weights(self.best, training.averaged.state_dict())
         write_with(self.curve, lambda temporary: table.to_csv(temporary, index=False))
         save_checkpoint(self.checkpoint, training.state())
+        return self.goes_on()
+
+    def goes_on(self) -> bool:
+        """Whether one of the last `patience` sheets had a lower KID than all before."""
+        if self.wanted.patience is None or not self.curve.exists():
+            return True
+        table = pd.read_csv(self.curve)
+        return int((table["step"] > _least_kid(table)).sum()) < self.wanted.patience
+
+    def keep(self, training: GanTraining) -> None:
+        """Put the generator that `synthesize.keep` names in place and write down at which update it stood."""
+        kept = training.step
+        if self.wanted.keep == "best":
+            load_weights(self.best, training.averaged)
+            kept = _least_kid(pd.read_csv(self.curve))
+        write_json(self.folder / "kept.json", {"keep": self.wanted.keep, "step": kept, "trained": training.step})
 
     def _distances(self, training: GanTraining) -> dict[str, float]:
         count = min(CURVE_IMAGES, len(self.material.images))
@@ -157,6 +179,11 @@ class _Record:
             generate(training.averaged, each, self.target.seed, label) for label in range(len(self.material.classes))
         ]
         return np.concatenate(made)[:count]
+
+
+def _least_kid(curve: pd.DataFrame) -> int:
+    """The update with the least KID, the first of equals."""
+    return int(curve["step"].iloc[int(curve["kid"].to_numpy().argmin())])
 
 
 def write_record(target: Target, wanted: Synthesize, rows: pd.DataFrame, training: GanTraining, folder: Path) -> None:

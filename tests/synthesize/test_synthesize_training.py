@@ -1,0 +1,88 @@
+"""Which generator draws the samples, when a GAN ends early, and that a killed GAN goes on to the same choice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from secondread.core.files import read_json
+from secondread.core.spec import PartRef, Synthesize
+from secondread.learning.gan_loop import GanTraining
+from secondread.synthesize import training as module
+from secondread.synthesize.extractors import Extractor
+from secondread.synthesize.targets import Target
+from secondread.synthesize.training import Material, train_gan
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 32, 32), dtype=np.uint8)
+GAN = PartRef.model_validate({"name": "dcgan", "width": 8, "on_collapse": "warn"})
+BEST = 4
+
+
+def judge() -> Extractor:
+    """Mean brightness of each quarter: enough to tell generators apart."""
+    return Extractor("quarters", "0", 4, lambda planes: torch.nn.functional.avg_pool2d(planes.float(), 16).flatten(1))
+
+
+def trained(folder: Path, monkeypatch: pytest.MonkeyPatch, **options: object) -> GanTraining:
+    """Eight updates with a sheet at every second; the measured KID falls to update 4 and rises from there."""
+    honest = module._Record._distances
+
+    def told(record: module._Record, training: GanTraining) -> dict[str, float]:
+        return honest(record, training) | {"kid": float(abs(training.step - BEST))}
+
+    monkeypatch.setattr(module._Record, "_distances", told)
+    wanted = Synthesize.model_validate(
+        {"gans": ["dcgan"], "size": 32, "steps": 8, "batch": 8, "sheet_every": 2, **options}
+    )
+    return train_gan(
+        Target(GAN, "rare", 0, 0, 3, False),
+        wanted,
+        Material(IMAGES, None, ["rare"]),
+        judge(),
+        folder,
+        torch.device("cpu"),
+    )
+
+
+def weights(folder: Path) -> np.ndarray:
+    return np.concatenate([value.numpy().ravel() for value in load_file(folder / "generator.safetensors").values()])
+
+
+def test_the_generator_with_the_least_kid_draws_the_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    best = trained(tmp_path / "best", monkeypatch)
+    last = trained(tmp_path / "last", monkeypatch, keep="last")
+    short = trained(tmp_path / "short", monkeypatch, keep="last", steps=BEST)
+    assert read_json(tmp_path / "best" / "kept.json") == {"keep": "best", "step": BEST, "trained": 8}
+    assert best.step == last.step == 8
+    assert short.step == BEST
+    np.testing.assert_array_equal(weights(tmp_path / "best"), weights(tmp_path / "short"))
+    assert (weights(tmp_path / "best") != weights(tmp_path / "last")).any()
+
+
+def test_patience_ends_a_gan_that_gets_no_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = trained(tmp_path, monkeypatch, patience=1)
+    assert ended.step == BEST + 2
+    assert list(pd.read_csv(tmp_path / "curve.csv")["step"]) == [2, 4, 6]
+    assert trained(tmp_path, monkeypatch, patience=1).step == BEST + 2  # resumed: it does not go on
+
+
+def test_a_killed_gan_goes_on_to_the_same_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(tmp_path / "whole", monkeypatch)
+    sheet = module.save_sheet
+
+    def killed(images: np.ndarray, path: Path) -> None:
+        if path.stem.endswith("6"):
+            raise KeyboardInterrupt
+        sheet(images, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "save_sheet", killed)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "killed", patched)
+    trained(tmp_path / "killed", monkeypatch)
+    np.testing.assert_array_equal(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
