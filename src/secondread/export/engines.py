@@ -15,8 +15,9 @@ from secondread.models.classifier import Classifier
 
 Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 WARM = 2
-PAUSE = 0.005
-"""Seconds before each call: the threads of the engine before it stop waiting for work and leave the cores."""
+PAUSE = 0.12
+"""Seconds before each call. The threads of an engine go on asking for work after a call, those of ONNX Runtime for
+nearly a tenth of a second, and hold the cores of whoever comes next."""
 
 
 @dataclass(frozen=True)
