@@ -23,7 +23,11 @@ check: install
 
 smoke: install
 	$(RUN)/secondread check studies/*.yaml
-	set -e; for study in studies/*.yaml; do $(RUN)/secondread run $$study --smoke --out runs/smoke/$$(basename $$study .yaml); done
+	mkdir -p runs/smoke
+	printf '%s\n' studies/*.yaml | OMP_NUM_THREADS=1 xargs -P $(WORKERS) -I{} sh -c ' \
+	  name=$$(basename {} .yaml); log=runs/smoke/$$name.log; \
+	  if $(RUN)/secondread run {} --smoke --out runs/smoke/$$name >$$log 2>&1; \
+	  then echo "$$name works"; else echo "$$name failed:"; tail -4 $$log; exit 1; fi'
 
 bench: install
 	$(RUN)/python -m bench

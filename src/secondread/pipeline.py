@@ -53,12 +53,12 @@ def open_study(
     Raises `WrongRequest` for a bad file and when the directory belongs to another study.
     """
     study = load_study(file)
+    root = out or Path("runs") / (f"{study.study}-smoke" if smoke else study.study)
     if smoke:
         from secondread.smoke import smoke_of
 
-        study, data = smoke_of(study, data)
+        study, data = smoke_of(study, data, root.with_name(f"{root.name}-phantom"))
     check_parts(study)
-    root = out or Path("runs") / (f"{study.study}-smoke" if smoke else study.study)
     where = StudyDir(root.resolve(), _data_root(data), only)
     _claim(study, where)
     return study, where

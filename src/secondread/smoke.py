@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from secondread.core.spec import PartRef, Study, as_yaml
 from secondread.core.studyfile import parse_study
 
-IMAGES = 96
+IMAGES = 160
 PRESETS = {"chexpert": "cxr-multilabel", "nih": "cxr-multilabel"}
 
 
-def smoke_of(study: Study, data: Path | None) -> tuple[Study, Path | None]:
-    """`study` at the smallest size its models take, one epoch, one seed; on phantom data when it has none."""
+@dataclass(frozen=True)
+class PublicTree:
+    """A phantom written as a public set lies on disk; `called`: its class folders, where they are not the phantom's."""
+
+    preset: str
+    format: str
+    called: Mapping[str, str] = field(default_factory=dict)
+    own_folder: bool = False
+    """Whether the phantom's tree begins with the folder of that name."""
+
+
+OZTURK = {"COVID": "Covid-19", "Normal": "No_findings", "Viral Pneumonia": "Pneumonia"}
+TREES = {
+    "CheXpert-v1.0-small": PublicTree("cxr-multilabel", "chexpert", own_folder=True),
+    "ChestX-ray14": PublicTree("cxr-multilabel", "nih"),
+    "chest_xray": PublicTree("cxr-binary", "kermany", own_folder=True),
+    "COVID-19_Radiography_Dataset": PublicTree("cxr-3class", "radiography"),
+    "X-Ray Image DataSet": PublicTree("cxr-3class", "folder", OZTURK),
+    "brain_tumor_dataset": PublicTree("mri-binary", "folder"),
+}
+"""By the folder that a study names as the root of its source."""
+
+
+def smoke_of(study: Study, data: Path | None, phantom: Path) -> tuple[Study, Path | None]:
+    """`study` at the smallest size its models take, one epoch, one seed; without data, on a phantom at `phantom`."""
     written: dict[str, Any] = as_yaml(study)
-    if data is None or not any((data / root).exists() for root in _roots(study.gather.source)):
-        data = _phantom_for(study.gather.source)
-        written["gather"]["source"] = {**_mapping(written["gather"]["source"]), "root": "."}
+    roots = _roots(study.gather.source)
+    if data is None or not any((data / root).exists() for root in roots):
+        known = [root for root in roots if root in TREES]
+        data = phantom
+        if not phantom.exists():
+            _write_public(known[0], phantom) if known else _write_for(study.gather.source, phantom)
+        written["gather"]["source"] = {**_mapping(written["gather"]["source"]), "root": known[:1] or "."}
     models = {model.name for arm in study.arms for model in study.arm(arm)[1].models}
     tiny = {"size": smallest_size(models), "epochs": 1, "steps": 3, "batch": 8, "seeds": [0], "weights": "none"}
     written["train"] |= tiny | {"early_stop": None}
@@ -42,15 +70,24 @@ def smallest_size(models: set[str]) -> int:
     return max([32, *(min_size(model) for model in models)])
 
 
-def _phantom_for(source: PartRef) -> Path:
-    """A small phantom in the tree that the source reads."""
+def _write_public(root: str, data: Path) -> None:
+    """A small phantom in the tree of the public set at `data / root`."""
     from secondread.images.phantom import PhantomSpec, write_phantom
 
-    folder = Path(tempfile.mkdtemp(prefix="secondread-smoke-")) / "data"
+    tree = TREES[root]
+    spec = PhantomSpec(preset=tree.preset, n=IMAGES, size=64, defects=False)
+    write_phantom(spec, data if tree.own_folder else data / root, tree.format)
+    for name, called in tree.called.items():
+        (data / root / name).rename(data / root / called)
+
+
+def _write_for(source: PartRef, data: Path) -> None:
+    """A small phantom in the form that the source reads."""
+    from secondread.images.phantom import PhantomSpec, write_phantom
+
     spec = PhantomSpec(preset=PRESETS.get(source.name, "cxr-binary"), n=IMAGES, size=64, defects=False)
     formats = {"chexpert": "chexpert", "nih": "nih", "npz": "npz", "dicom": "dicom"}
-    write_phantom(spec, folder, formats.get(source.name, "folder"))
-    return folder
+    write_phantom(spec, data, formats.get(source.name, "folder"))
 
 
 def _roots(source: PartRef) -> list[str]:
