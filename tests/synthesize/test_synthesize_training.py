@@ -28,25 +28,20 @@ def judge() -> Extractor:
     return Extractor("quarters", "0", 4, lambda planes: torch.nn.functional.avg_pool2d(planes.float(), 16).flatten(1))
 
 
-def trained(folder: Path, monkeypatch: pytest.MonkeyPatch, **options: object) -> GanTraining:
-    """Eight updates with a sheet at every second; the measured KID falls to update 4 and rises from there."""
-    honest = module._Record._distances
+def trained(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, key: str = "key", alike_until: int = 0, **options: object
+) -> GanTraining:
+    """Eight updates, a sheet at every second; the measured KID falls to update 4 and rises from there."""
+    measured = module._Record._distances
 
     def told(record: module._Record, training: GanTraining) -> dict[str, float]:
-        return honest(record, training) | {"kid": float(abs(training.step - BEST))}
+        varied = 1.0 if training.step > alike_until else 0.1
+        return measured(record, training) | {"kid": float(abs(training.step - BEST)), "diversity": varied}
 
     monkeypatch.setattr(module._Record, "_distances", told)
-    wanted = Synthesize.model_validate(
-        {"gans": ["dcgan"], "size": 32, "steps": 8, "batch": 8, "sheet_every": 2, **options}
-    )
-    return train_gan(
-        Target(GAN, "rare", 0, 0, 3, False),
-        wanted,
-        Material(IMAGES, None, ["rare"]),
-        judge(),
-        folder,
-        torch.device("cpu"),
-    )
+    written = {"gans": ["dcgan"], "size": 32, "steps": 8, "batch": 8, "sheet_every": 2, **options}
+    target, material = Target(GAN, "rare", 0, 0, 3, False), Material(IMAGES, None, ["rare"])
+    return train_gan(target, Synthesize.model_validate(written), material, judge(), folder, key, torch.device("cpu"))
 
 
 def weights(folder: Path) -> np.ndarray:
@@ -62,6 +57,24 @@ def test_the_generator_with_the_least_kid_draws_the_samples(tmp_path: Path, monk
     assert short.step == BEST
     np.testing.assert_array_equal(weights(tmp_path / "best"), weights(tmp_path / "short"))
     assert (weights(tmp_path / "best") != weights(tmp_path / "last")).any()
+
+
+def test_a_generator_whose_images_are_all_alike_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(tmp_path / "early", monkeypatch, alike_until=BEST)
+    assert read_json(tmp_path / "early" / "kept.json")["step"] == BEST + 2
+    trained(tmp_path / "never", monkeypatch, alike_until=8, patience=1)
+    assert read_json(tmp_path / "never" / "kept.json") == {"keep": "best", "step": 8, "trained": 8}
+
+
+def test_other_settings_begin_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(tmp_path, monkeypatch)
+    assert trained(tmp_path, monkeypatch, steps=4).step == 8  # of the same key: nothing is left to do
+    assert trained(tmp_path, monkeypatch, key="another", steps=4).step == 4
+    assert sorted(sheet.name for sheet in (tmp_path / "sheets").glob("*.png")) == [
+        "step-0000002.png",
+        "step-0000004.png",
+    ]
+    assert list(pd.read_csv(tmp_path / "curve.csv")["step"]) == [2, 4]
 
 
 def test_patience_ends_a_gan_that_gets_no_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,8 @@ def _make(
     folder.mkdir(parents=True, exist_ok=True)
     with unit.work((folder / "generator.safetensors", folder / "samples.parquet")):
         material = material_of(chosen, cache, target, rows.dataset.classes)
-        training = train_gan(target, study.synthesize, material, judges[0], folder, machine(study.train.engine).device)
+        device = machine(study.train.engine).device
+        training = train_gan(target, study.synthesize, material, judges[0], folder, unit.key(), device)
         made = draw_samples(training, target, material, counts)
         write_record(target, study.synthesize, chosen, training, folder)
         judged = [

@@ -26,6 +26,8 @@ from secondread.synthesize.sheets import save_film, save_sheet
 from secondread.synthesize.targets import ALL, Target
 
 SHEET_IMAGES = 64
+LEAST_DIVERSITY = 0.5
+"""Of the difference between real images: what a generator that is kept must reach."""
 CURVE_IMAGES = 256
 
 
@@ -56,9 +58,10 @@ def build(target: Target, wanted: Synthesize, material: Material) -> Gan:
 
 
 def train_gan(
-    target: Target, wanted: Synthesize, material: Material, judge: Extractor, folder: Path, device: torch.device
-) -> GanTraining:
-    """Train up to `synthesize.steps`, going on from the last checkpoint in `folder`; writes losses, sheets and film."""
+    target: Target, wanted: Synthesize, material: Material, judge: Extractor, folder: Path, key: str,
+    device: torch.device,
+) -> GanTraining:  # fmt: skip
+    """Train up to `synthesize.steps`, going on from a checkpoint of the same `key`; writes losses, sheets and film."""
     gan = build(target, wanted, material)
     training = GanTraining(
         gan,
@@ -70,7 +73,7 @@ def train_gan(
         resolve("optimisers", gan.critic_optimiser)(list(gan.critic.parameters())),
         device,
     )
-    record = _Record(target, wanted, material, judge, folder)
+    record = _Record(target, wanted, material, judge, folder, key)
     record.resume(training)
     from torch.utils.tensorboard import SummaryWriter
 
@@ -109,8 +112,11 @@ def draw_samples(
 class _Record:
     """What is written at every sample sheet: the sheet, the quality so far, a checkpoint; and the collapse watch."""
 
-    def __init__(self, target: Target, wanted: Synthesize, material: Material, judge: Extractor, folder: Path) -> None:
+    def __init__(
+        self, target: Target, wanted: Synthesize, material: Material, judge: Extractor, folder: Path, key: str
+    ) -> None:
         self.folder, self.judge, self.material, self.target, self.wanted = folder, judge, material, target, wanted
+        self.key = key
         self.checkpoint, self.curve = folder / "checkpoint.safetensors", folder / "curve.csv"
         self.best = folder / "best.safetensors"
         (folder / "sheets").mkdir(parents=True, exist_ok=True)
@@ -119,32 +125,36 @@ class _Record:
         self.watch = CollapseWatch(target.title, diversity(real), stop, quiet_until=min(wanted.steps // 4, 1000))
 
     def resume(self, training: GanTraining) -> None:
-        """Go on from the last checkpoint, dropping what was written after it."""
+        """Go on from a checkpoint of the same key, dropping what was written after it or under another key."""
         self.watch.stop = training.gan.on_collapse == "stop"
         state = load_checkpoint(self.checkpoint)
-        if state is not None:
+        if state is not None and state.get("key") == self.key:
             training.load(state)
         for table in (self.folder / "losses.csv", self.curve):
             if table.exists():
                 kept = pd.read_csv(table)
                 kept = kept[kept["step"] <= training.step]
                 kept.to_csv(table, index=False) if training.step else table.unlink()
+        for sheet in (self.folder / "sheets").glob("*.png"):
+            if sheet.name > _sheet_name(training.step):
+                sheet.unlink()
 
     def at_sheet(self, training: GanTraining) -> bool:
         """Write the sheet, its quality and a checkpoint; whether training on may still help."""
         images = self._fixed(training, SHEET_IMAGES)
-        save_sheet(images, self.folder / "sheets" / f"step-{training.step:07d}.png")
-        told = {"step": training.step, "diversity": self.watch.look(images, training.step)} | self._distances(training)
+        save_sheet(images, self.folder / "sheets" / _sheet_name(training.step))
+        diversity = self.watch.look(images, training.step)
+        told = {"step": training.step, "diversity": diversity} | self._distances(training)
         known = [pd.read_csv(self.curve)] if self.curve.exists() else []
         table = pd.concat([*known, pd.DataFrame([told])])
         if _least_kid(table) == training.step:
             save_weights(self.best, training.averaged.state_dict())
         write_with(self.curve, lambda temporary: table.to_csv(temporary, index=False))
-        save_checkpoint(self.checkpoint, training.state())
+        save_checkpoint(self.checkpoint, training.state() | {"key": self.key})
         return self.goes_on()
 
     def goes_on(self) -> bool:
-        """Whether one of the last `patience` sheets had a lower KID than all before."""
+        """Whether one of the last `patience` sheets had a lower KID than all before, or images still look alike."""
         if self.wanted.patience is None or not self.curve.exists():
             return True
         table = pd.read_csv(self.curve)
@@ -181,9 +191,18 @@ class _Record:
         return np.concatenate(made)[:count]
 
 
+def _sheet_name(step: int) -> str:
+    return f"step-{step:07d}.png"
+
+
 def _least_kid(curve: pd.DataFrame) -> int:
-    """The update with the least KID, the first of equals."""
-    return int(curve["step"].iloc[int(curve["kid"].to_numpy().argmin())])
+    """The update with the least KID, the first of equals; the last update while all images still look alike.
+
+    Early on an averaged generator draws one blurred mean image, which lies nearer to the real ones than first attempts.
+    """
+    varied = curve[curve["diversity"] >= LEAST_DIVERSITY]
+    best_first = varied["step"].iloc[varied["kid"].to_numpy().argsort(kind="stable")]
+    return int(best_first.iloc[0] if len(varied) else curve["step"].iloc[-1])
 
 
 def write_record(target: Target, wanted: Synthesize, rows: pd.DataFrame, training: GanTraining, folder: Path) -> None:
