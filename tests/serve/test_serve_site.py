@@ -87,6 +87,19 @@ def test_no_process_of_the_site_has_loaded_torch(running_site: Any) -> None:
         assert "libtorch" not in maps
 
 
+def test_workers_stand_back_for_the_web_server(running_site: Any) -> None:
+    nice = {
+        what: [
+            os.getpriority(os.PRIO_PROCESS, pid)
+            for pid, told in children(running_site.process.pid).items()
+            if what in told
+        ]
+        for what in ("serve.reads.worker", "serve.web")
+    }
+    assert nice["serve.reads.worker"]
+    assert min(nice["serve.reads.worker"]) > max(nice["serve.web"])
+
+
 @pytest.mark.parametrize("what", ["serve.reads.worker", "serve.web", "serve.reads.jailed"])
 def test_what_is_killed_comes_back_and_nothing_is_lost(running_site: Any, token: str, what: str) -> None:
     status, told = send(running_site, token, png(disc(71)))

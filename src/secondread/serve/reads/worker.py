@@ -8,6 +8,8 @@ import os
 import signal
 import socket
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import django
@@ -18,6 +20,8 @@ log = logging.getLogger("secondread.worker")
 POLL = 1.0
 REPORT_EVERY = 4.0
 SWEEP_EVERY = 30.0
+COURTESY = 5
+"""How much a worker stands back (nice): when all cores read, who asks the web server is still answered at once."""
 
 
 class Desk:
@@ -110,6 +114,13 @@ class Desk:
             return Result(State.FAILED, f"the reading failed: {type(error).__name__}")
 
 
+def _stand_back() -> None:
+    """Let the web server and the database go first. Linux groups processes by session, so the group stands back too."""
+    os.nice(COURTESY)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(COURTESY))
+
+
 def _commit_lightly(connection: Any, **_: Any) -> None:
     """With SQLite a worker does not wait for the disk: what a loss of power takes back is claimed and read again."""
     if connection.vendor == "sqlite":
@@ -135,4 +146,5 @@ if __name__ == "__main__":
     from secondread.serve.lifeline import end_with_parent
 
     end_with_parent()
+    _stand_back()
     main()
