@@ -10,16 +10,15 @@ Run: `python -m bench.gans [--steps 5] [--size 64] [--batch 128]`.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import statistics
-import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from bench.turns import apart
 from secondread.core.registry import resolve
 from secondread.core.spec import PartRef
 from secondread.learning import gan_loop
@@ -86,31 +85,14 @@ def peer(name: str, size: int, batch: int, images: np.ndarray) -> Callable[[], N
 SIDES = {"ours": ours, "peer": peer}
 
 
-def work(side: str, name: str, size: int, batch: int, told: Connection) -> None:
-    """One side in its own process: a step for every True that comes, answered with its seconds."""
-    step = SIDES[side](name, size, batch, np.random.default_rng(0).integers(0, 256, (256, size, size), dtype=np.uint8))
-    while told.recv():
-        started = time.perf_counter()
-        step()
-        told.send(time.perf_counter() - started)
-
-
 def take_turns(name: str, size: int, batch: int, steps: int) -> dict[str, float]:
     """Side → median seconds of a step; the first round warms up."""
-    apart = multiprocessing.get_context("spawn")
-    ends, workers = {}, []
-    for side in SIDES:
-        ends[side], theirs = apart.Pipe()
-        workers.append(apart.Process(target=work, args=(side, name, size, batch, theirs), daemon=True))
-        workers[-1].start()
+    images = np.random.default_rng(0).integers(0, 256, (256, size, size), dtype=np.uint8)
     taken: dict[str, list[float]] = {side: [] for side in SIDES}
-    for _ in range(steps + 1):
-        for side, end in ends.items():
-            end.send(True)
-            taken[side].append(end.recv())
-    for end, worker in zip(ends.values(), workers, strict=True):
-        end.send(False)
-        worker.join()
+    with apart({side: partial(make, name, size, batch, images) for side, make in SIDES.items()}) as sides:
+        for _ in range(steps + 1):
+            for side, timed in sides.items():
+                taken[side].append(timed(1))
     return {side: statistics.median(seconds[1:]) for side, seconds in taken.items()}
 
 

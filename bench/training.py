@@ -5,8 +5,8 @@
 For each model, in turn within every round: a bare loop on synthetic tensors (the ceiling), our loop on the uint8 cache
 with augmentation, and torchvision's ImageFolder + DataLoader with the default layout and optimiser; on JPEG files of
 the model's size and on large originals. Then the `head` regime over ten epochs against the naive frozen loop. Prints
-medians and ratios. Without --data it makes its own JPEG files. The allocator's settings hold for the whole process,
-hence for every side.
+medians and ratios. Without --data it makes its own JPEG files. Each side lives in a process of its own: the ceiling and
+ours with our settings (allocator, denormals), the loop by hand with PyTorch's.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from PIL import Image
 from torch import nn
 from torchvision import datasets, transforms
 
+from bench.turns import Step, apart
 from secondread.core.registry import resolve
 from secondread.core.spec import ref
 from secondread.images.batches import Batches, Sampler, Stack
@@ -43,7 +46,6 @@ from secondread.train.features import Front, features_of
 from secondread.train.loss_types import LossSpec
 from secondread.train.objective import Objective
 
-Step = Callable[[], None]
 MEAN, STD = (0.5,), (0.25,)
 
 
@@ -58,7 +60,7 @@ def main() -> None:
             for kind, folder in (("files", small), ("originals", large)):
                 if kind == "originals" and model != asked.models[0]:
                     continue
-                sides = sides_of(model, folder, asked, place, Path(scratch))
+                sides = sides_of(model, folder, asked, Path(scratch))
                 results.append({"model": model, "data": kind} | compared(sides, asked))
                 print(line(results[-1]), flush=True)
         if asked.head:
@@ -84,12 +86,12 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def sides_of(model: str, folder: Path, asked: argparse.Namespace, place: Machine, scratch: Path) -> dict[str, Step]:
-    """The three sides, each as a function that does one optimiser step."""
+def sides_of(model: str, folder: Path, asked: argparse.Namespace, scratch: Path) -> dict[str, Callable[[], Step]]:
+    """What builds each of the three sides: a function that does one optimiser step."""
     return {
-        "ceiling": ceiling(network(model, asked), asked, place),
-        "ours": ours(network(model, asked), folder, asked, place, scratch),
-        "imagefolder": by_hand(network(model, asked), folder, asked, place),
+        "ceiling": partial(ceiling, model, asked),
+        "ours": partial(ours, model, folder, asked, scratch),
+        "imagefolder": partial(by_hand, model, folder, asked),
     }
 
 
@@ -98,8 +100,9 @@ def network(model: str, asked: argparse.Namespace) -> Classifier:
     return build_classifier(ref(model), spec, mean=MEAN, std=STD, seed=0)
 
 
-def ceiling(classifier: Classifier, asked: argparse.Namespace, place: Machine) -> Step:
+def ceiling(model: str, asked: argparse.Namespace) -> Step:
     """One batch of tensors again and again, in our layout and with our optimiser, nothing else."""
+    place, classifier = machine(), network(model, asked)
     classifier.to(place.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimiser = adamw(classifier.parameters(), lr=1e-4)
     images = torch.rand(asked.batch, 1, asked.size, asked.size, device=place.device) * 255
@@ -116,8 +119,9 @@ def ceiling(classifier: Classifier, asked: argparse.Namespace, place: Machine) -
     return step
 
 
-def ours(classifier: Classifier, folder: Path, asked: argparse.Namespace, place: Machine, scratch: Path) -> Step:
+def ours(model: str, folder: Path, asked: argparse.Namespace, scratch: Path) -> Step:
     """The product's own loop: uint8 cache, augmentation on the batch, clipping, a look at every loss."""
+    place, classifier = machine(), network(model, asked)
     batches = cached_batches(folder, asked, place, scratch)
     loss = resolve("losses", ref("cross_entropy"))(LossSpec("binary", (1.0, 1.0), (2.0, 2.0)))
     objective = Objective(classifier, loss, classifier.train_logits, 2)
@@ -146,8 +150,10 @@ def cached_batches(folder: Path, asked: argparse.Namespace, place: Machine, scra
     return Batches(Stack([cache.pixels]), np.arange(len(files)), labels, sampler, place.device)
 
 
-def by_hand(classifier: Classifier, folder: Path, asked: argparse.Namespace, place: Machine) -> Step:
-    """ImageFolder, a DataLoader, torchvision's transforms, Adam, the default memory layout."""
+def by_hand(model: str, folder: Path, asked: argparse.Namespace) -> Step:
+    """ImageFolder, a DataLoader, torchvision's transforms, Adam, the default memory layout and allocator."""
+    on_gpu = torch.cuda.is_available()
+    place, classifier = Accelerator(cpu=not on_gpu, mixed_precision="bf16" if on_gpu else "no"), network(model, asked)
     prepared = transforms.Compose([
         transforms.Grayscale(),
         transforms.Resize((asked.size, asked.size)),
@@ -156,7 +162,7 @@ def by_hand(classifier: Classifier, folder: Path, asked: argparse.Namespace, pla
     ])  # fmt: skip
     loader = torch.utils.data.DataLoader(
         datasets.ImageFolder(str(folder), prepared), asked.batch, shuffle=True, drop_last=True,
-        num_workers=asked.workers, persistent_workers=asked.workers > 0, pin_memory=place.on_gpu,
+        num_workers=asked.workers, persistent_workers=asked.workers > 0, pin_memory=on_gpu,
     )  # fmt: skip
     classifier.to(place.device).train()
     optimiser = torch.optim.Adam(classifier.parameters(), lr=1e-4)
@@ -166,7 +172,7 @@ def by_hand(classifier: Classifier, folder: Path, asked: argparse.Namespace, pla
         images, labels = next(stream)
         images, labels = images.to(place.device) * 255, labels.to(place.device) % 2
         optimiser.zero_grad()
-        with place.accelerator.autocast():
+        with place.autocast():
             loss = nn.functional.cross_entropy(classifier(images).float(), labels)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(classifier.parameters(), 1.0)
@@ -181,18 +187,16 @@ def endless(loader: Any) -> Iterator[Any]:
         yield from loader
 
 
-def compared(sides: dict[str, Step], asked: argparse.Namespace) -> dict[str, Any]:
+def compared(makers: dict[str, Callable[[], Step]], asked: argparse.Namespace) -> dict[str, Any]:
     """Median images/s of each side over interleaved rounds, and our ratios to the others (medians of the rounds')."""
-    for step in sides.values():
-        step()
-    rates: dict[str, list[float]] = {name: [] for name in sides}
-    names = list(sides)
-    for turn in range(asked.rounds):
-        for name in names[turn % 3 :] + names[: turn % 3]:  # nobody always comes first
-            started = time.perf_counter()
-            for _ in range(asked.steps):
-                sides[name]()
-            rates[name].append(asked.steps * asked.batch / (time.perf_counter() - started))
+    rates: dict[str, list[float]] = {name: [] for name in makers}
+    names = list(makers)
+    with apart(makers) as sides:
+        for timed in sides.values():
+            timed(1)
+        for turn in range(asked.rounds):
+            for name in names[turn % 3 :] + names[: turn % 3]:  # nobody always comes first
+                rates[name].append(asked.steps * asked.batch / sides[name](asked.steps))
     told: dict[str, Any] = {name: round(statistics.median(found), 2) for name, found in rates.items()}
     for other in ("ceiling", "imagefolder"):
         each = [mine / theirs for mine, theirs in zip(rates["ours"], rates[other], strict=True)]
