@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection
 
@@ -21,13 +21,15 @@ def apart(makers: Mapping[str, Callable[[], Step]]) -> Iterator[dict[str, Timed]
     ends, workers = {}, []
     for name, make in makers.items():
         ends[name], theirs = fresh.Pipe()
-        workers.append(fresh.Process(target=_work, args=(make, theirs), daemon=True))
+        workers.append(fresh.Process(target=_work, args=(make, theirs)))
         workers[-1].start()
+        theirs.close()  # so that an end is noticed when the other side is gone
     try:
         yield {name: partial(_asked, end) for name, end in ends.items()}
     finally:
         for end, worker in zip(ends.values(), workers, strict=True):
-            end.send(0)
+            with suppress(BrokenPipeError):
+                end.send(0)
             worker.join()
 
 
@@ -38,8 +40,9 @@ def _asked(end: Connection, steps: int) -> float:
 
 def _work(make: Callable[[], Step], told: Connection) -> None:
     step = make()
-    while steps := told.recv():
-        started = time.perf_counter()
-        for _ in range(steps):
-            step()
-        told.send(time.perf_counter() - started)
+    with suppress(EOFError):
+        while steps := told.recv():
+            started = time.perf_counter()
+            for _ in range(steps):
+                step()
+            told.send(time.perf_counter() - started)
