@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +46,10 @@ def smoke_of(study: Study, data: Path | None, phantom: Path) -> tuple[Study, Pat
         known = [root for root in roots if root in TREES]
         data = phantom
         if not phantom.exists():
-            _write_public(known[0], phantom) if known else _write_for(study.gather.source, phantom)
+            part = phantom.with_name(f"{phantom.name}.part")  # a killed writing is not taken for a whole phantom
+            shutil.rmtree(part, ignore_errors=True)
+            _write_public(known[0], part) if known else _write_for(study.gather.source, part)
+            part.rename(phantom)
         written["gather"]["source"] = {**_mapping(written["gather"]["source"]), "root": known[:1] or "."}
     models = {model.name for arm in study.arms for model in study.arm(arm)[1].models}
     tiny = {"size": smallest_size(models), "epochs": 1, "steps": 3, "batch": 8, "seeds": [0], "weights": "none"}
