@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +30,27 @@ def test_one_process_on_the_cpu_is_deterministic() -> None:
 def test_a_second_training_may_ask_for_another_precision() -> None:
     assert machine(Engine(precision="bf16")).accelerator.mixed_precision == "bf16"
     assert machine(Engine(precision="fp32")).accelerator.mixed_precision == "no"
+
+
+@pytest.mark.parametrize(("capable", "chosen"), [(True, "bf16"), (False, "no")])
+def test_a_processor_that_multiplies_bfloat16_trains_in_it(
+    monkeypatch: pytest.MonkeyPatch, capable: bool, chosen: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(devices, "multiplies_bf16", lambda: capable)
+    assert machine().accelerator.mixed_precision == chosen
+
+
+@pytest.mark.parametrize(("groups", "precision", "half"), [(1, "auto", True), (8, "auto", False), (8, "bf16", True)])
+def test_depthwise_convolutions_stay_exact_unless_told(
+    monkeypatch: pytest.MonkeyPatch, groups: int, precision: Any, half: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(devices, "multiplies_bf16", lambda: True)
+    place, network = machine(Engine(precision=precision)), torch.nn.Conv2d(8, 8, 3, groups=groups)
+    place.choose_precision(network)
+    with place.accelerator.autocast():
+        assert (network(torch.ones(1, 8, 4, 4)).dtype == torch.bfloat16) is half
 
 
 def test_half_precision_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -218,7 +218,11 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path) -> None:
     for devices in ("auto", 2):
         root = tmp_path / str(devices)
         where = small_directory(root)
-        settings = {"engine": {"devices": devices}, "epochs": 3, "optimiser": {"name": "adamw", "lr": 0.01}}
+        settings = {
+            "engine": {"devices": devices, "precision": "fp32"},
+            "epochs": 3,
+            "optimiser": {"name": "adamw", "lr": 0.01},
+        }
         plan_and_train(small_study(root, settings), where)
         curves.append(pd.read_csv(where.trial(TRIAL) / "epochs.csv")[["train_loss", "val_loss", "val_accuracy"]])
     np.testing.assert_allclose(curves[0], curves[1], atol=1e-5)

@@ -46,6 +46,7 @@ def data(record: Record) -> str:
     return " ".join(told)
 
 
+SHORT = {"bf16": "bfloat16", "fp16": "half precision"}
 KINDS = {"binary": "binary classification", "multiclass": "classification", "multilabel": "multi-label classification"}
 
 
@@ -62,6 +63,10 @@ def models(record: Record) -> str:
         f"{_part(train.optimiser)} under the schedule {_part(train.schedule)}, batches of {train.batch}, "
         f"for {_length(train)}; the epoch with the best validation score was kept.",
     ]
+    if short := sorted(
+        {each for one in record.evidence.trials if (each := one.card.get("precision", "fp32")) in SHORT}
+    ):
+        told.append(f"Products were taken in {_words(SHORT[each] for each in short)} while training, never in reading.")
     if train.early_stop:
         told.append(f"Training stopped early after {train.early_stop.patience} epochs without progress.")
     if len(study.arms) > 1:

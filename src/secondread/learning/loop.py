@@ -59,6 +59,7 @@ class Training:
         self.lesson, self.pace, self.machine = lesson, pace, machine
         self.checkpoint, self.key, self.course = checkpoint, key, Course()
         lesson.learner.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        machine.choose_precision(lesson.learner)
         called = torch.compile(lesson.learner) if machine.compiled else lesson.learner
         self.called, self.optimiser = machine.accelerator.prepare(called, lesson.optimiser)
         self.average = Average(lesson.learner, pace.ema) if pace.ema else None

@@ -102,6 +102,8 @@ class TrialCard:
     """Where the first weights came from."""
     notes: tuple[str, ...] = ()
     parameters: int = 0
+    precision: str = "fp32"
+    """What products were taken in while training: fp32, bf16 or fp16. Predictions are always fp32."""
 
     @property
     def ref(self) -> PartRef:

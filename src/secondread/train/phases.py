@@ -203,7 +203,7 @@ def _evaluate(learning: Learning, inputs: Inputs) -> dict[str, float]:
     material, machine = learning.material, learning.machine
     if len(inputs.val_places) == 0:
         return {}
-    mixed = machine.accelerator.mixed_precision != "no"
+    mixed = machine.precision != "fp32"
     logits = outputs_of(inputs.logits, inputs.val_stack, inputs.val_places, machine, mixed_precision=mixed)
     learning.journal.validated(logits)
     return figures(logits, material.val_labels, learning.loss, material.policies, material.dataset, learning.trial.seed)

@@ -158,7 +158,7 @@ def _finish(study: Study, learning: Learning, outcome: Outcome) -> None:
         seconds=round(float(outcome.epochs["seconds"].iloc[-1]), 3),
         contents=read_json(folder / "contents.json")["sha256"], weights=classifier.origin.text,
         notes=(*classifier.origin.notes, *((LEAKY,) if material.leaky else ())),
-        parameters=classifier.backbone.parameter_count,
+        parameters=classifier.backbone.parameter_count, precision=learning.machine.precision,
     ).write(folder / "card.json")  # fmt: skip
     for phase in ("head", "full"):
         learning.best_of(phase).unlink(missing_ok=True)
