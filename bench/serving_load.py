@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +68,12 @@ def raw_seconds(path: Path, rounds: int = 15) -> float:
 
 
 def throughput(site: Site, token: str, images: int, turns: int = 3) -> tuple[Figures, float]:
-    """P3, P4: all cores busy, a bare loop over the same files and the site in turns; gives the site's rate too."""
-    pictures, bare, served = Pictures(seed=2), [], []
+    """P3, P4: all cores busy, a bare loop over the same files and the site in turns; gives the site's rate too.
+
+    Who sends the images sits on the same cores here and nowhere else; the rate is given as it was seen and per
+    processor time that was left to the site.
+    """
+    pictures, bare, served, left = Pictures(seed=2), [], [], []
     cores = site.workers
     with ProcessPoolExecutor(cores, initializer=_open, initargs=(site.bundle,)) as pool:
         list(pool.map(_read, pictures.many(2 * cores)))
@@ -78,14 +82,18 @@ def throughput(site: Site, token: str, images: int, turns: int = 3) -> tuple[Fig
             started = time.perf_counter()
             list(pool.map(_read, contents))
             bare.append(images / (time.perf_counter() - started))
-            started = time.perf_counter()
+            started, own = time.perf_counter(), time.process_time()
             statuses = _all_sent(site, token, contents, clients=2 * cores + 2)
-            served.append(statuses.count(200) / (time.perf_counter() - started))
-    ratio = float(np.median(np.asarray(served) / np.asarray(bare)))
-    rate = float(np.median(served))
-    told = {"served_per_s": round(rate, 1), "bare_per_s": round(float(np.median(bare)), 1), "ratio": round(ratio, 3)}
+            seconds = time.perf_counter() - started
+            served.append(statuses.count(200) / seconds)
+            left.append(1 - (time.process_time() - own) / (seconds * cores))
+    seen = np.asarray(served) / np.asarray(bare)
+    ratio, rate = float(np.median(seen / np.asarray(left))), float(np.median(served))
+    told = {"served_per_s": rate, "bare_per_s": float(np.median(bare)), "as_seen": float(np.median(seen)),
+            "senders": 1 - float(np.median(left)), "ratio": ratio}  # fmt: skip
+    told = {name: round(value, 3) for name, value in told.items()}
     return [
-        figure("P3", "saturated, all cores", told, ">= 0.85 of a bare loop", ratio >= 0.85),
+        figure("P3", "saturated, all cores, but for the senders", told, ">= 0.85 of a bare loop", ratio >= 0.85),
         figure("P4", "per core", {"per_s": round(rate / cores, 1)}, ">= 6 per s fp32 ResNet-50", rate / cores >= 6),
     ], rate
 
@@ -103,31 +111,18 @@ def half_load(site: Site, token: str, rate: float, seconds: float) -> Figures:
 def overload(site: Site, token: str, rate: float, seconds: float) -> Figures:
     """P6: four times what the site carries; what it answers, how fast it says no, whether it stays alive and comes back."""  # noqa: E501
     _arrivals(site, token, rate, min(10.0, seconds / 4), poisson=False)  # warm in every process
-    before, alive, done = site.resident(), [], threading.Event()
-    peak = [before]
-
-    def watch() -> None:
-        client = Client(site.port)
-        while not done.wait(0.1):
-            try:
-                answer = client.ask("GET", "/health/live")
-                alive.append(answer.seconds if answer.status == 200 else 60.0)
-            except OSError:
-                alive.append(60.0)
-            peak.append(site.resident())
-
-    watching = threading.Thread(target=watch)
-    watching.start()
-    seen = _arrivals(site, token, 4 * rate, seconds, poisson=False)
-    ended = time.perf_counter()
-    done.set()
-    watching.join()
-    pictures, client, recovered = Pictures(seed=9), Client(site.port, token), float("nan")
-    while time.perf_counter() - ended < 60:
-        if client.send(pictures.next()).status == 200:
-            recovered = time.perf_counter() - ended
-            break
-        time.sleep(0.1)
+    before = site.resident()
+    with ProcessPoolExecutor(1) as other:  # away from the senders, whose threads would make it wait
+        other.submit(_watch, site.port, 0.1).result()
+        watching = other.submit(_watch, site.port, seconds)
+        sizes = threading.Thread(target=lambda: peak.append(_most_resident(site, watching)))
+        peak: list[int] = []
+        sizes.start()
+        seen = _arrivals(site, token, 4 * rate, seconds, poisson=False)
+        ended = time.perf_counter()
+        recovered = _recovered(site, token, ended)
+        alive = watching.result()
+        sizes.join()
     statuses = [status for status, _ in seen]
     refused = [one for status, one in seen if status == 503]
     odd = sorted({status for status in statuses if status not in (200, 202, 503)})
@@ -141,6 +136,37 @@ def overload(site: Site, token: str, rate: float, seconds: float) -> Figures:
     holds = holds and (not refused or quantile(refused, 0.95) <= 0.2)
     goal = "only 503 in <= 200 ms, live p99 <= 100 ms, memory +-10 %, recovers <= 5 s"
     return [figure("P6", f"4x overload for {seconds:.0f} s", told, goal, holds)]
+
+
+def _watch(port: int, seconds: float) -> list[float]:
+    """Seconds of each look at /health/live, ten times a second; 60 where it did not answer."""
+    client, alive, end = Client(port), [], time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        try:
+            answer = client.ask("GET", "/health/live")
+            alive.append(answer.seconds if answer.status == 200 else 60.0)
+        except OSError:
+            alive.append(60.0)
+        time.sleep(0.1)
+    return alive
+
+
+def _most_resident(site: Site, watching: Future[list[float]]) -> int:
+    peak = [site.resident()]
+    while not watching.done():
+        time.sleep(0.5)
+        peak.append(site.resident())
+    return max(peak)
+
+
+def _recovered(site: Site, token: str, ended: float) -> float:
+    """Seconds until an image is read again."""
+    pictures, client = Pictures(seed=9), Client(site.port, token)
+    while time.perf_counter() - ended < 60:
+        if client.send(pictures.next()).status == 200:
+            return time.perf_counter() - ended
+        time.sleep(0.1)
+    return float("nan")
 
 
 HISTORY = """

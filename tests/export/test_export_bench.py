@@ -14,6 +14,7 @@ from secondread.core.errors import WrongRequest
 from secondread.export.bench import COLUMNS, bench, calibrated
 from secondread.export.coldstart import cold_start_of_bundle
 from secondread.export.engines import take_turns
+from secondread.learning.devices import multiplies_bf16
 from secondread.models.bundle import Bundle
 
 
@@ -22,7 +23,9 @@ def test_a_bundle_in_its_study_is_compared_with_its_checkpoint(exported: Finishe
     table = bench([folder], repeats=3, batches=(1, 4), threads=1, cold=False)
     assert list(table.columns) == COLUMNS
     engines = list(dict.fromkeys(table["engine"]))
-    assert engines[:3] == ["native eager", "native channels_last", "onnxruntime"]
+    assert engines[:2] == ["native eager", "native channels_last"]
+    assert ("native bfloat16" in engines) is multiplies_bf16()
+    assert "onnxruntime" in engines
     assert set(table["batch"]) == {1, 4}
     fp32 = table[table["precision"] == "fp32"]
     assert (fp32["flips"] == 0).all()

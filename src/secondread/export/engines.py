@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from secondread.learning.devices import multiplies_bf16
 from secondread.models.bundle import Bundle
 from secondread.models.classifier import Classifier
 
@@ -30,7 +31,8 @@ class Timed:
 
 
 def native_engines(members: Sequence[Classifier]) -> list[Timed]:
-    """The mean logits of the members in eager PyTorch, in both memory formats. Both keep their own weights."""
+    """The mean logits of the members in eager PyTorch, in both memory formats, each with its own weights; in bfloat16
+    too where the processor multiplies it."""
     import copy
 
     eager = [member.eval() for member in members]
@@ -44,7 +46,12 @@ def native_engines(members: Sequence[Classifier]) -> list[Timed]:
     def channels_last(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         return _mean(last, torch.from_numpy(images).contiguous(memory_format=torch.channels_last))
 
-    return [Timed("native eager", "fp32", plain), Timed("native channels_last", "fp32", channels_last)]
+    def bfloat16(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.autocast("cpu", torch.bfloat16):
+            return channels_last(images)
+
+    fp32 = [Timed("native eager", "fp32", plain), Timed("native channels_last", "fp32", channels_last)]
+    return [*fp32, *([Timed("native bfloat16", "bf16", bfloat16)] if multiplies_bf16() else [])]
 
 
 def bundle_engine(bundle: Bundle) -> Timed:
@@ -52,7 +59,7 @@ def bundle_engine(bundle: Bundle) -> Timed:
 
 
 def _mean(members: Sequence[torch.nn.Module], images: torch.Tensor) -> NDArray[np.float32]:
-    logits: NDArray[np.float32] = torch.stack([member(images) for member in members]).mean(0).numpy()
+    logits: NDArray[np.float32] = torch.stack([member(images) for member in members]).mean(0).float().numpy()
     return logits
 
 

@@ -10,7 +10,7 @@ from django.http.multipartparser import MultiPartParserError
 from secondread.serve.accounts.models import User
 from secondread.serve.api.faults import Fault
 from secondread.serve.api.schemas import read_out
-from secondread.serve.bundles.models import RegisteredBundle
+from secondread.serve.bundles.offer import on_offer
 from secondread.serve.reads import door
 from secondread.serve.reads.admission import PLACES, RETRY_SECONDS, Busy
 from secondread.serve.reads.awaiting import await_end
@@ -73,13 +73,13 @@ def _entered(request: HttpRequest, user: User) -> door.Entered:
     fault = getattr(request, "upload_fault", "")
     if fault:
         raise Fault(413, "too_large", f"Not taken: {fault}.")
-    offered = RegisteredBundle.objects.filter(active=True).defer("card")
-    bundle = (offered.filter(sha256=wanted) if wanted else offered).first()
+    offer = on_offer()
+    bundle = offer.chosen(wanted) if wanted else offer.first
     if bundle is None:
         raise Fault(422, "no_bundle", "This site offers no such model.")
     if not files:
         raise Fault(422, "no_file", "Send at least one file in the field `image`.")
-    return door.take_in(request, user, files, bundle)
+    return door.take_in(request, user, files, bundle, offer)
 
 
 def _told(user: User, entered: door.Entered) -> dict[str, Any]:

@@ -32,8 +32,8 @@ def await_end(identifier: uuid.UUID, seconds: float) -> None:
             left = deadline - time.monotonic()
             if left <= 0:
                 return
-            event.wait(min(left, LOOK_EVERY))
-            event.clear()
+            if event.wait(min(left, LOOK_EVERY)):
+                return
     finally:
         waiters.done(identifier, event)
         _places.release()

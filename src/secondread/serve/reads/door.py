@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import uuid
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ from django.db.models import F
 from django.http import HttpRequest
 from django.utils import timezone
 
-from secondread.images.decode import PixelSpec, Refusal
+from secondread.images.decode import Refusal
 from secondread.serve.accounts.models import User
 from secondread.serve.audit.record import record
 from secondread.serve.bundles.models import RegisteredBundle
+from secondread.serve.bundles.offer import Offer
 from secondread.serve.dicom.keep import kept
 from secondread.serve.reads import jail
 from secondread.serve.reads.archive import is_zip
@@ -33,7 +34,6 @@ from secondread.serve.reads.models import Read, State, StoredImage
 from secondread.serve.reads.places import image_path, put_in_place
 from secondread.serve.reads.streaming import StreamedFile
 
-_known_specs: dict[str, PixelSpec] = {}
 LEAST_FREE = 4 << 20
 """Bytes of disk below which nothing is taken in."""
 
@@ -67,10 +67,13 @@ class Entered:
     """(label, code, reason)"""
 
 
-def take_in(request: HttpRequest, user: User, files: list[StreamedFile], bundle: RegisteredBundle) -> Entered:
+def take_in(
+    request: HttpRequest, user: User, files: list[StreamedFile], bundle: RegisteredBundle, offer: Offer
+) -> Entered:
     """Enter every image of `files` into the queue of `bundle`, and that it was done into the audit log.
 
-    Raises `OutOfSpace`, `OverQuota` and `Vanished`; then nothing of the request is kept.
+    Images are kept as every bundle of `offer` wants them. Raises `OutOfSpace`, `OverQuota` and `Vanished`; then nothing
+    of the request is kept.
     """
     if free_bytes() < LEAST_FREE:
         raise OutOfSpace
@@ -78,7 +81,7 @@ def take_in(request: HttpRequest, user: User, files: list[StreamedFile], bundle:
     taken: list[Taken] = []
     try:
         for file in files:
-            _take_file(user, file, taken, entered)
+            _take_file(user, file, offer, taken, entered)
         _enter(request, user, bundle, taken, entered)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -98,12 +101,12 @@ def read_again(user: User, image: StoredImage, bundle: RegisteredBundle) -> Read
     """Enter a stored image into the queue of another bundle."""
     with transaction.atomic():
         _charge(user, 0)
-        read = _queued(user, image, bundle, uuid.uuid4())
+        read = _queued(image, bundle, uuid.uuid4())
     ring(settings.FOLDER.bells, WORK, read.id)
     return read
 
 
-def _take_file(user: User, file: StreamedFile, taken: list[Taken], entered: Entered) -> None:
+def _take_file(user: User, file: StreamedFile, offer: Offer, taken: list[Taken], entered: Entered) -> None:
     label = file.name or "image"
     if StoredImage.objects.filter(owner=user, content_id=file.content_id).exists():
         taken.append(Taken(label, file.content_id))
@@ -119,32 +122,20 @@ def _take_file(user: User, file: StreamedFile, taken: list[Taken], entered: Ente
             entered.refused.append((name, "too_many_files", f"at most {settings.LIMITS.files} images at once"))
             continue
         try:
-            taken.append(_decoded(file.path, entry, name))
+            taken.append(_decoded(file.path, entry, name, offer))
         except Refusal as refusal:
             entered.refused.append((name, refusal.code, refusal.reason))
 
 
-def _decoded(path: Path, entry: str | None, label: str) -> Taken:
+def _decoded(path: Path, entry: str | None, label: str, offer: Offer) -> Taken:
     draft = settings.FOLDER.incoming / f"{uuid.uuid4().hex}.npz"
     try:
-        answer = jail.take(path, entry, _specs(), draft)
+        answer = jail.take(path, entry, offer.specs(), draft)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
     facts = answer["facts"] | {"tags": kept(answer["tags"])}
     return Taken(label, answer["content_id"], facts, answer["stored_bytes"], draft)
-
-
-def _specs() -> list[dict[str, Any]]:
-    """The distinct model inputs of the bundles on offer; what stands on the card of a digest never changes."""
-    active = list(RegisteredBundle.objects.filter(active=True).values_list("sha256", flat=True))
-    for sha256 in set(active) - set(_known_specs):
-        _known_specs[sha256] = pixel_spec(RegisteredBundle.objects.get(sha256=sha256).card)
-    return [asdict(spec) for spec in {_known_specs[sha256] for sha256 in active}]
-
-
-def pixel_spec(card: dict[str, Any]) -> PixelSpec:
-    return PixelSpec(card["size"], card["fit"], card["channels"], card["intensity"], card["crop_border"])
 
 
 def _enter(request: HttpRequest, user: User, bundle: RegisteredBundle, taken: list[Taken], entered: Entered) -> None:
@@ -154,8 +145,12 @@ def _enter(request: HttpRequest, user: User, bundle: RegisteredBundle, taken: li
         with transaction.atomic():
             _charge(user, sum(item.stored_bytes for item in taken))
             for item in taken:
-                image = _image(user, item, moved)
-                entered.reads.append((item.label, _queued(user, image, bundle, entered.batch)))
+                image = _known_image(user, item)
+                if image is None:
+                    read = _new_read(_new_image(user, item, moved), bundle, entered.batch)
+                else:
+                    read = _queued(image, bundle, entered.batch)
+                entered.reads.append((item.label, read))
             record(request, "upload", f"batch {entered.batch.hex}", told, actor=user.pk)
     except Error:
         raise  # whether it was committed is not known: sweeping removes the files if it was not
@@ -172,12 +167,15 @@ def _charge(user: User, size: int) -> None:
         raise OverQuota
 
 
-def _image(user: User, item: Taken, moved: list[Path]) -> StoredImage:
-    """The stored image of this content: made now, or the one that is there."""
+def _known_image(user: User, item: Taken) -> StoredImage | None:
+    """The stored image of this content, for which nothing is charged; None where there is none yet."""
     known = StoredImage.objects.filter(owner=user, content_id=item.content_id).first()
-    if known is not None:
+    if known is not None and item.stored_bytes:
         User.objects.filter(pk=user.pk).update(stored_bytes=F("stored_bytes") - item.stored_bytes)
-        return known
+    return known
+
+
+def _new_image(user: User, item: Taken, moved: list[Path]) -> StoredImage:
     if item.draft is None:
         raise Vanished
     image = StoredImage(
@@ -191,13 +189,18 @@ def _image(user: User, item: Taken, moved: list[Path]) -> StoredImage:
     return image
 
 
-def _queued(user: User, image: StoredImage, bundle: RegisteredBundle, batch: uuid.UUID) -> Read:
+def _new_read(image: StoredImage, bundle: RegisteredBundle, batch: uuid.UUID) -> Read:
+    read = Read(owner_id=image.owner_id, image=image, bundle=bundle, batch=batch, created=timezone.now())
+    read.save(force_insert=True)
+    return read
+
+
+def _queued(image: StoredImage, bundle: RegisteredBundle, batch: uuid.UUID) -> Read:
     """The read of this image by this bundle: one, ever; a failed one is begun anew."""
     read = Read.objects.filter(image=image, bundle=bundle).first()
     if read is None:
-        read = Read(owner=user, image=image, bundle=bundle, batch=batch, created=timezone.now())
-        read.save(force_insert=True)
-    elif read.state == State.FAILED:
+        return _new_read(image, bundle, batch)
+    if read.state == State.FAILED:
         again = Read.objects.filter(pk=read.pk, state=State.FAILED)
         again.update(state=State.QUEUED, attempt=0, worker="", lease_until=None, reason="", finished=None)
         read.refresh_from_db()

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods
 
 from secondread.serve.accounts.models import User
 from secondread.serve.bundles.models import RegisteredBundle
+from secondread.serve.bundles.offer import on_offer
 from secondread.serve.pages.failures import answer, wants_json
 from secondread.serve.reads import door
 from secondread.serve.reads.admission import PLACES, RETRY_SECONDS, Busy
@@ -53,7 +54,8 @@ def _taken_in(request: HttpRequest) -> HttpResponse:
     fault = getattr(request, "upload_fault", "")
     if fault:
         return _refused(request, 413, "too_large", f"Not taken: {fault}.")
-    bundle = RegisteredBundle.objects.filter(active=True, sha256=request.POST.get("bundle", "")).defer("card").first()
+    offer = on_offer()
+    bundle = offer.chosen(request.POST.get("bundle", ""))
     if bundle is None:
         return _refused(request, 422, "no_bundle", "Choose a model that this site offers.")
     if not files:
@@ -62,7 +64,7 @@ def _taken_in(request: HttpRequest) -> HttpResponse:
         user.keep_names = "keep_names" in request.POST
         user.save(update_fields=["keep_names"])
     try:
-        entered = door.take_in(request, user, files, bundle)
+        entered = door.take_in(request, user, files, bundle, offer)
     except OutOfSpace:
         return _refused(request, 507, "disk_full", "The disk of this site is full; nothing was stored.")
     except door.OverQuota:

@@ -95,9 +95,10 @@ class Desk:
         if read is None:
             return False
         outcome = self._outcome(read)
-        if not finish(read, outcome):
+        if finish(read, outcome):
+            ring(settings.FOLDER.bells, RESULT, read.id)
+        else:
             log.info("read %s was lost to another worker or deleted", read.id)
-        ring(settings.FOLDER.bells, RESULT, read.id)
         return True
 
     def _outcome(self, read: Any) -> Any:
