@@ -5,13 +5,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.serving_site import Client, Pictures, Site
+from bench.serving_site import Client, Pictures, Site, resident
 from secondread.models.bundle import Bundle
 
 Figures = list[dict[str, Any]]
@@ -111,22 +112,25 @@ def half_load(site: Site, token: str, rate: float, seconds: float) -> Figures:
 def overload(site: Site, token: str, rate: float, seconds: float) -> Figures:
     """P6: four times what the site carries; what it answers, how fast it says no, whether it stays alive and comes back."""  # noqa: E501
     _arrivals(site, token, rate, min(10.0, seconds / 4), poisson=False)  # warm in every process
-    before = site.resident()
+    assert site.process is not None
+    before, pid = site.resident(), site.process.pid
     with ProcessPoolExecutor(1) as other:  # away from the senders, whose threads would make it wait
-        other.submit(_watch, site.port, 0.1).result()
-        watching = other.submit(_watch, site.port, seconds)
-        sizes = threading.Thread(target=lambda: peak.append(_most_resident(site, watching)))
-        peak: list[int] = []
-        sizes.start()
-        seen = _arrivals(site, token, 4 * rate, seconds, poisson=False)
-        ended = time.perf_counter()
-        recovered = _recovered(site, token, ended)
-        alive = watching.result()
-        sizes.join()
+        other.submit(_watch, site.port, pid, 0.1).result()
+        watching: list[Future[tuple[list[float], int]]] = []
+        seen = _arrivals(
+            site,
+            token,
+            4 * rate,
+            seconds,
+            False,
+            lambda: watching.append(other.submit(_watch, site.port, pid, seconds)),
+        )
+        recovered = _recovered(site, token, time.perf_counter())
+        alive, peak = watching[0].result()
     statuses = [status for status, _ in seen]
     refused = [one for status, one in seen if status == 503]
     odd = sorted({status for status in statuses if status not in (200, 202, 503)})
-    grown = max(peak) / before - 1
+    grown = peak / before - 1
     told = {
         "requests": len(seen), "200": statuses.count(200), "202": statuses.count(202), "503": len(refused), "other": odd,  # noqa: E501
         "503_p95_ms": round(1e3 * quantile(refused, 0.95), 1), "live_p99_ms": round(1e3 * quantile(alive, 0.99), 1),
@@ -138,25 +142,18 @@ def overload(site: Site, token: str, rate: float, seconds: float) -> Figures:
     return [figure("P6", f"4x overload for {seconds:.0f} s", told, goal, holds)]
 
 
-def _watch(port: int, seconds: float) -> list[float]:
-    """Seconds of each look at /health/live, ten times a second; 60 where it did not answer."""
-    client, alive, end = Client(port), [], time.perf_counter() + seconds
+def _watch(port: int, pid: int, seconds: float) -> tuple[list[float], int]:
+    """Seconds of each look at /health/live, ten times a second, 60 where it did not answer; the most memory."""
+    client, alive, peak, end = Client(port), [], 0, time.perf_counter() + seconds
     while time.perf_counter() < end:
         try:
             answer = client.ask("GET", "/health/live")
             alive.append(answer.seconds if answer.status == 200 else 60.0)
         except OSError:
             alive.append(60.0)
+        peak = max(peak, resident(pid))
         time.sleep(0.1)
-    return alive
-
-
-def _most_resident(site: Site, watching: Future[list[float]]) -> int:
-    peak = [site.resident()]
-    while not watching.done():
-        time.sleep(0.5)
-        peak.append(site.resident())
-    return max(peak)
+    return alive, peak
 
 
 def _recovered(site: Site, token: str, ended: float) -> float:
@@ -258,8 +255,13 @@ def _all_sent(site: Site, token: str, contents: list[bytes], clients: int) -> li
     return statuses
 
 
-def _arrivals(site: Site, token: str, rate: float, seconds: float, poisson: bool) -> list[tuple[int, float]]:
-    """Requests begun at a given rate whatever becomes of the earlier ones; (status, seconds) of each, 0: no answer."""
+def _arrivals(
+    site: Site, token: str, rate: float, seconds: float, poisson: bool, begun: Callable[[], object] = lambda: None
+) -> list[tuple[int, float]]:
+    """Requests begun at a given rate whatever becomes of the earlier ones; (status, seconds) of each, 0: no answer.
+
+    `begun` is called when the files are drawn and the first is about to be sent.
+    """
     drawn = np.random.default_rng(0)
     gaps = drawn.exponential(1 / rate, 1_000_000) if poisson else np.full(1_000_000, 1 / rate)
     moments = np.cumsum(gaps)
@@ -282,6 +284,7 @@ def _arrivals(site: Site, token: str, rate: float, seconds: float, poisson: bool
     threads = [threading.Thread(target=work) for _ in range(64)]
     for thread in threads:
         thread.start()
+    begun()
     started = time.perf_counter()
     for at, moment in enumerate(moments):
         time.sleep(max(0.0, started + moment - time.perf_counter()))

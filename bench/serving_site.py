@@ -162,13 +162,19 @@ class Site:
 
     def resident(self) -> int:
         """Bytes of memory of all processes of the site."""
-        total = 0
-        for pid in self.processes():
-            try:
-                total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-        return total
+        assert self.process is not None
+        return resident(self.process.pid)
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory of a process and all below it."""
+    total = 0
+    for one in family(pid):
+        try:
+            total += int(Path(f"/proc/{one}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return total
 
 
 def kind_of(command: str) -> str:
