@@ -34,7 +34,7 @@ from secondread.core.spec import ref
 from secondread.images.batches import Batches, Sampler, Stack
 from secondread.images.cache import CacheItem, build_cache
 from secondread.images.decode import PixelSpec
-from secondread.learning.devices import Machine, machine
+from secondread.learning.devices import Machine, machine, multiplies_bf16
 from secondread.learning.lesson import Lesson, Pace, step_seed
 from secondread.learning.loop import Training
 from secondread.learning.optimisers import adamw
@@ -87,12 +87,14 @@ def arguments() -> argparse.Namespace:
 
 
 def sides_of(model: str, folder: Path, asked: argparse.Namespace, scratch: Path) -> dict[str, Callable[[], Step]]:
-    """What builds each of the three sides: a function that does one optimiser step."""
-    return {
+    """What builds each side: a function that does one optimiser step. By hand in bfloat16 too, where that is ours."""
+    sides = {
         "ceiling": partial(ceiling, model, asked),
         "ours": partial(ours, model, folder, asked, scratch),
-        "imagefolder": partial(by_hand, model, folder, asked),
+        "imagefolder": partial(by_hand, model, folder, asked, on_gpu()),
     }
+    return sides | ({} if on_gpu() or not multiplies_bf16() else {
+        "imagefolder bf16": partial(by_hand, model, folder, asked, True)})  # fmt: skip
 
 
 def network(model: str, asked: argparse.Namespace) -> Classifier:
@@ -104,6 +106,7 @@ def ceiling(model: str, asked: argparse.Namespace) -> Step:
     """One batch of tensors again and again, in our layout and with our optimiser, nothing else."""
     place, classifier = machine(), network(model, asked)
     classifier.to(place.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    place.choose_precision(classifier)
     optimiser = adamw(classifier.parameters(), lr=1e-4)
     images = torch.rand(asked.batch, 1, asked.size, asked.size, device=place.device) * 255
     labels = torch.arange(asked.batch, device=place.device) % 2
@@ -150,10 +153,13 @@ def cached_batches(folder: Path, asked: argparse.Namespace, place: Machine, scra
     return Batches(Stack([cache.pixels]), np.arange(len(files)), labels, sampler, place.device)
 
 
-def by_hand(model: str, folder: Path, asked: argparse.Namespace) -> Step:
+def on_gpu() -> bool:
+    return torch.cuda.is_available()
+
+
+def by_hand(model: str, folder: Path, asked: argparse.Namespace, bf16: bool) -> Step:
     """ImageFolder, a DataLoader, torchvision's transforms, Adam, the default memory layout and allocator."""
-    on_gpu = torch.cuda.is_available()
-    place, classifier = Accelerator(cpu=not on_gpu, mixed_precision="bf16" if on_gpu else "no"), network(model, asked)
+    place, classifier = Accelerator(cpu=not on_gpu(), mixed_precision="bf16" if bf16 else "no"), network(model, asked)
     prepared = transforms.Compose([
         transforms.Grayscale(),
         transforms.Resize((asked.size, asked.size)),
@@ -162,7 +168,7 @@ def by_hand(model: str, folder: Path, asked: argparse.Namespace) -> Step:
     ])  # fmt: skip
     loader = torch.utils.data.DataLoader(
         datasets.ImageFolder(str(folder), prepared), asked.batch, shuffle=True, drop_last=True,
-        num_workers=asked.workers, persistent_workers=asked.workers > 0, pin_memory=on_gpu,
+        num_workers=asked.workers, persistent_workers=asked.workers > 0, pin_memory=on_gpu(),
     )  # fmt: skip
     classifier.to(place.device).train()
     optimiser = torch.optim.Adam(classifier.parameters(), lr=1e-4)
@@ -195,10 +201,10 @@ def compared(makers: dict[str, Callable[[], Step]], asked: argparse.Namespace) -
         for timed in sides.values():
             timed(1)
         for turn in range(asked.rounds):
-            for name in names[turn % 3 :] + names[: turn % 3]:  # nobody always comes first
+            for name in names[turn % len(names) :] + names[: turn % len(names)]:  # nobody always comes first
                 rates[name].append(asked.steps * asked.batch / sides[name](asked.steps))
     told: dict[str, Any] = {name: round(statistics.median(found), 2) for name, found in rates.items()}
-    for other in ("ceiling", "imagefolder"):
+    for other in (name for name in names if name != "ours"):
         each = [mine / theirs for mine, theirs in zip(rates["ours"], rates[other], strict=True)]
         told[f"ours / {other}"] = round(statistics.median(each), 3)
     return told
