@@ -39,7 +39,7 @@ def ours(name: str, size: int, batch: int, images: np.ndarray) -> Callable[[], N
         resolve("optimisers", ref)(list(network.parameters()))
         for ref, network in ((gan.generator_optimiser, gan.generator), (gan.critic_optimiser, gan.critic))
     ]
-    training = GanTraining(gan, images, None, batch, 0, optimisers[0], optimisers[1], place.device)
+    training = GanTraining(gan, images, None, batch, 0, optimisers[0], optimisers[1], place.device, place.may_choose)
 
     def step() -> None:
         gan_loop._update(training)

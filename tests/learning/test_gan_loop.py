@@ -48,6 +48,18 @@ def test_a_resumed_training_ends_as_an_undisturbed_one(name: str, tmp_path: Path
     np.testing.assert_array_equal(generate(whole.averaged, 5, 1, None), generate(second.averaged, 5, 1, None))
 
 
+@pytest.mark.parametrize("name", ["dcgan", "wgan", "wgan_gp"])
+def test_products_in_bfloat16_follow_those_in_float32(name: str) -> None:
+    exact, short = training(name), training(name)
+    short.bf16 = True
+    wanted, found = run(exact, 2), run(short, 2)
+    assert found != wanted  # something was taken in bfloat16
+    for mine, theirs in zip(found, wanted, strict=True):
+        assert mine["critic_loss"] == pytest.approx(theirs["critic_loss"], rel=0.05, abs=0.02)
+        assert mine["generator_loss"] == pytest.approx(theirs["generator_loss"], rel=0.05, abs=0.02)
+    assert {weight.dtype for weight in short.gan.critic.parameters()} == {torch.float32}
+
+
 def test_the_sampler_passes_over_all_images_before_it_repeats_one() -> None:
     trained = training(classes=0)
     drawn = torch.cat([gan_loop._draw(trained)[0] for _ in range(21)])  # 21 batches of 8 are 8 passes over 21 images

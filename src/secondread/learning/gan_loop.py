@@ -62,6 +62,8 @@ class GanTraining:
     generator_optimiser: torch.optim.Optimizer
     critic_optimiser: torch.optim.Optimizer
     device: torch.device
+    bf16: bool = False
+    """Take products in bfloat16; weights, losses and the gradient penalty's norm stay float32."""
     step: int = 0
     drawn: int = 0
     """Real images drawn so far: the position of the endless sampler."""
@@ -73,6 +75,16 @@ class GanTraining:
         for network in (self.gan.generator, self.gan.critic):
             network.to(self.device, memory_format=torch.channels_last).train()
         self.averaged = copy.deepcopy(self.gan.generator).eval().requires_grad_(False)
+
+    def made(self, noise: Tensor, labels: Tensor | None) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            images: Tensor = self.gan.generator(noise, labels)
+        return images.float()
+
+    def scored(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            scores: Tensor = self.gan.critic(images, labels)
+        return scores.float()
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed training needs to end as an undisturbed one would."""
@@ -131,8 +143,8 @@ def _update(training: GanTraining) -> dict[str, float]:
         critic_loss, wasserstein = _update_critic(training)
     gan.critic.requires_grad_(False)  # its gradients are not needed on the generator's way back
     noise, labels = _noise(training, _draw_labels(training))
-    made = diff_augment(gan.generator(noise, labels), gan.augment, training.chance)
-    loss = gan.generator_loss(gan.critic(made, labels))
+    made = diff_augment(training.made(noise, labels), gan.augment, training.chance)
+    loss = gan.generator_loss(training.scored(made, labels))
     training.generator_optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     training.generator_optimiser.step()
@@ -149,10 +161,10 @@ def _update_critic(training: GanTraining) -> tuple[Tensor, Tensor]:
     real, labels = _draw(training)
     noise, _ = _noise(training, labels)
     with torch.no_grad():
-        fake = gan.generator(noise, labels)
+        fake = training.made(noise, labels)
     real = diff_augment(real, gan.augment, training.chance)
     fake = diff_augment(fake, gan.augment, training.chance)
-    real_scores, fake_scores = gan.critic(real, labels), gan.critic(fake, labels)
+    real_scores, fake_scores = training.scored(real, labels), training.scored(fake, labels)
     loss = gan.critic_loss(real_scores, fake_scores)
     if gan.penalty:
         loss = loss + gan.penalty * _gradient_penalty(training, real, fake, labels)
@@ -166,7 +178,7 @@ def _gradient_penalty(training: GanTraining, real: Tensor, fake: Tensor, labels:
     """(‖∇D(x̂)‖₂ − 1)² with x̂ drawn per sample between real and generated (Gulrajani et al. 2017)."""
     share = torch.rand(len(real), generator=training.chance).to(real.device)[:, None, None, None]
     between = (real + share * (fake - real)).detach().requires_grad_(True)
-    scores = training.gan.critic(between, labels)
+    scores = training.scored(between, labels)
     (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
     norm = (gradient.flatten(1).square().sum(dim=1) + 1e-12).sqrt()
     return (norm - 1).square().mean()

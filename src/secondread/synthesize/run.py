@@ -82,8 +82,9 @@ def _make(
     folder.mkdir(parents=True, exist_ok=True)
     with unit.work((folder / "generator.safetensors", folder / "samples.parquet")):
         material = material_of(chosen, cache, target, rows.dataset.classes)
-        device = machine(study.train.engine).device
-        training = train_gan(target, study.synthesize, material, judges[0], folder, unit.key(), device)
+        place = machine(study.train.engine)
+        bf16 = place.may_choose or study.train.engine.precision == "bf16"  # on a GPU a GAN waits for launches, not sums
+        training = train_gan(target, study.synthesize, material, judges[0], folder, unit.key(), place.device, bf16)
         made = draw_samples(training, target, material, counts)
         write_record(target, study.synthesize, chosen, training, folder)
         judged = [

@@ -59,7 +59,7 @@ def build(target: Target, wanted: Synthesize, material: Material) -> Gan:
 
 def train_gan(
     target: Target, wanted: Synthesize, material: Material, judge: Extractor, folder: Path, key: str,
-    device: torch.device,
+    device: torch.device, bf16: bool = False,
 ) -> GanTraining:  # fmt: skip
     """Train up to `synthesize.steps`, going on from a checkpoint of the same `key`; writes losses, sheets and film."""
     gan = build(target, wanted, material)
@@ -72,6 +72,7 @@ def train_gan(
         resolve("optimisers", gan.generator_optimiser)(list(gan.generator.parameters())),
         resolve("optimisers", gan.critic_optimiser)(list(gan.critic.parameters())),
         device,
+        bf16,
     )
     record = _Record(target, wanted, material, judge, folder, key)
     record.resume(training)
