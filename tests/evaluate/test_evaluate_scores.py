@@ -161,6 +161,16 @@ def test_a_true_difference_is_found_and_has_a_direction(simulate: Simulate) -> N
     assert compared.loc["log_loss", "difference"] < 0
 
 
+def test_arms_that_are_about_another_model_are_compared_all_the_same(simulate: Simulate) -> None:
+    study, where = simulate(skill={"codes": 0.7, "pixels": 2.6}, models=("resnet18", "vgg16"), rows=400, images=False)
+    for name in ("codes/vgg16", "pixels/resnet18"):
+        where.predictions(f"{name}/r0f0s0").unlink()
+    compared = judged(study, where).comparisons
+    main = compared[(compared["metric"] == "auroc") & (compared["arm"] == "pixels")]
+    assert list(main["verdict"]) == ["better"]
+    assert main["method"].item().endswith("; vgg16 here, resnet18 in codes")
+
+
 def test_a_subgroup_is_scored_on_its_own_rows(simulate: Simulate) -> None:
     study, where = simulate(rows=400, evaluate={"left_out": True}, images=False)
     found = judged(study, where)

@@ -80,22 +80,37 @@ def _false_claim(first: Pool, second: Pool) -> float:
 def against_baseline(pools: Pools, baseline: str, study: Study) -> list[Row]:
     """Every arm against the baseline, for each model and metric; Holm within each metric, max-T for the primary one."""
     rows: list[Row] = []
-    pairs = [
-        (pool, pools[baseline, model])
-        for (arm, model), pool in pools.items()
-        if arm != baseline and (baseline, model) in pools and pool.members and pools[baseline, model].members
-    ]
+    pairs = [(pool, base) for pool in pools.values() if (base := _base_of(pool, pools, baseline)) is not None]
     if not pairs:
         return rows
     task = pairs[0][0].members[0].cases.task
     metrics = dict.fromkeys([primary(study), *study.evaluate.metrics])
     for metric in [name for name in metrics if task in METRICS[name].tasks]:
-        found = [compare_pools(pool, base, metric, study) for pool, base in pairs]
+        found = [_named(compare_pools(pool, base, metric, study), pool, base) for pool, base in pairs]
         names = [(pool.arm, baseline, pool.model) for pool, _ in pairs]
         rows += family(names, found, study)
         if metric == primary(study):
             rows += _simultaneous(pairs, found, study)
     return rows
+
+
+def _base_of(pool: Pool, pools: Pools, baseline: str) -> Pool | None:
+    """The baseline with the same model; or, where an arm is about another model, its only one with the only one."""
+    if pool.arm == baseline or not pool.members:
+        return None
+    base = pools.get((baseline, pool.model))
+    if base is None:
+        own, theirs = ([one for (arm, _), one in pools.items() if arm == name] for name in (pool.arm, baseline))
+        base = theirs[0] if len(own) == len(theirs) == 1 else None
+    return base if base is not None and base.members else None
+
+
+def _named(found: Comparison, pool: Pool, base: Pool) -> Comparison:
+    """The comparison, whose method says so when the baseline has another model."""
+    if pool.model == base.model:
+        return found
+    method = f"{found.difference.method}; {pool.model} here, {base.model} in {base.arm}"
+    return replace(found, difference=replace(found.difference, method=method))
 
 
 def between_models(pools: Pools, study: Study) -> list[Row]:
