@@ -166,6 +166,16 @@ def test_several_rows_of_a_patient_widen_the_interval() -> None:
         assert_allclose(three.high - three.low, one.high - one.low, rtol=0.15)  # copies add no information
 
 
+def test_a_share_without_an_error_is_bounded_by_those_it_is_a_share_of() -> None:
+    """60 patients of one class, read without an error: a bound for 60, though the other class has none."""
+    truth = np.tile([1.0, 0.0], (120, 1))
+    sure = np.tile([0.9, 0.1], (120, 1))
+    given = Cases(truth, sure, truth.copy(), "binary", ("0", "1"))
+    found = scores_with_intervals(given, resampling(np.arange(120) // 2, truth), ["specificity", "accuracy"])
+    for key in (("specificity", "1"), ("accuracy", "overall")):
+        assert_allclose([interval(found, *key).low, interval(found, *key).high], exact(60, 60), atol=1e-9)
+
+
 def test_intervals_of_replicates_at_hand_are_the_same() -> None:
     given = binary()
     drawn = resampling(np.arange(200) // 2, given.y_true, replicates=300)

@@ -91,9 +91,22 @@ def with_interval(
         return replace(one, low=low, high=high, method="Wilson")
     low, high, name = resampled
     if low == high and one.value in (0.0, 1.0) and one.metric in UNIT:
-        low, high = at_the_edge(one.value, smallest_side(cases, one.row, drawn), confidence)
+        low, high = at_the_edge(one.value, patients_behind(cases, one, drawn), confidence)
         name = "exact bound (no errors seen)" if one.value == 1.0 else "exact bound"
     return replace(one, low=low, high=high, method=name)
+
+
+def patients_behind(cases: Cases, one: Score, drawn: Resampling) -> int:
+    """Patients that a share is a share of; for what is no plain share those of the smallest class."""
+    k = cases.column(one.row)
+    positive = None if k is None else cases.truth[:, k] == 1
+    read = cases.read.any(axis=1) if k is None else cases.read[:, k]
+    asked = {"accuracy": read, "exact_match": read}
+    if positive is not None:
+        asked |= {"recall": positive, "specificity": read & ~positive}
+    if one.metric not in asked or (k is None and one.row != "overall"):
+        return smallest_side(cases, one.row, drawn)
+    return len(np.unique(drawn.patient_of_row[asked[one.metric]]))
 
 
 def share(cases: Cases, metric: str, row: str) -> tuple[float, float]:
