@@ -47,10 +47,16 @@ def last_line(told: str) -> str:
     return [line for line in told.splitlines() if line.startswith("secondread: ")][-1]
 
 
+def _hear_ctrl_c() -> None:
+    """Tests that were started in the background inherit a SIGINT that is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_says_one_line_and_the_same_command_goes_on(folder: Path) -> None:
     running = subprocess.Popen(
-        words(folder, folder / "out"), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    )
+        words(folder, folder / "out"), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        preexec_fn=_hear_ctrl_c,
+    )  # fmt: skip
     assert running.stderr is not None
     told = []
     for line in running.stderr:
