@@ -126,6 +126,7 @@ class Engine(Section):
     devices: int | Literal["auto"] = "auto"
     nodes: Positive = 1
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """What products are taken in while training; `auto`: bf16 where the GPU or the processor multiplies it."""
     compile: bool | Literal["auto"] = "auto"
     threads: int | Literal["auto"] = "auto"
 
