@@ -7,6 +7,9 @@ reference.npz, MODEL_CARD.md), the same as a zip beside it, and export/<arm>/<mo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from secondread.core.progress import say
 from secondread.core.spec import Study, as_yaml
 from secondread.core.studydir import StudyDir, Unit
 from secondread.export.scored import banners_of, own_scores
@@ -25,7 +28,10 @@ def run(study: Study, where: StudyDir) -> None:
     """Export every bundle that is missing or stale. Raises `BadData` when one does not answer as its checkpoint."""
     from secondread.models.bundle.container import LARGEST
 
-    for one in chosen(study, where, study.export.pick):
+    picked = chosen(study, where, study.export.pick)
+    for left in left_behind(where, picked):
+        say(f"export: {left} is no bundle of what is picked now: it was left by an earlier run of this study")
+    for one in picked:
         unit = unit_of(study, where, one)
         if unit.state() == "done":
             continue
@@ -33,6 +39,14 @@ def run(study: Study, where: StudyDir) -> None:
 
         with unit.work([unit.folder / name for name in LARGEST]):
             export_bundle(study, where, one)
+
+
+def left_behind(where: StudyDir, picked: Iterable[Chosen]) -> list[str]:
+    """Bundles (arm/model) in the folder that the study does not export any more, perhaps of trainings that are gone."""
+    own = {where.export(one.arm, one.model) for one in picked}
+    own |= {folder.with_name(f"{folder.name}-int8") for folder in own}
+    there = {card.parent for card in (where.root / "export").glob("*/*/card.json")}
+    return sorted("/".join(folder.parts[-2:]) for folder in there - own)
 
 
 def unit_of(study: Study, where: StudyDir, one: Chosen) -> Unit:
