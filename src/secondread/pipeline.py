@@ -98,7 +98,7 @@ def tune(study: Study, where: StudyDir, trials: int) -> list[Path]:
 def results(where: StudyDir) -> list[Path]:
     """What a person opens next, as far as it exists."""
     named = [where.report, where.scores, where.comparisons, where.audit_page]
-    bundles = sorted(path.parent for path in (where.root / "export").rglob("model.onnx"))
+    bundles = sorted(path.parent for path in (where.root / "export").glob("*/*/model.onnx"))
     return [path for path in [*named, *bundles] if path.exists()]
 
 

@@ -114,15 +114,19 @@ def test_another_operating_point_makes_the_bundle_stale(exported: Finished, tmp_
     assert run.units(made.study, made.where)[0].state() == "stale"
 
 
-def test_a_bundle_of_an_earlier_pick_is_named(
+def test_a_bundle_of_a_training_that_is_gone_is_set_aside(
     exported: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = copied(exported, tmp_path / "study")
-    shutil.copytree(folder(made), made.where.export("other", "plain_cnn"))
+    own, gone = folder(made), made.where.export("other", "plain_cnn")
+    shutil.copytree(own, gone)
     run.run(made.study, made.where)
-    told = capsys.readouterr().err
-    assert "other/plain_cnn is no bundle of what is picked now" in told
-    assert "plain/plain_cnn is no bundle" not in told
+    assert "other/plain_cnn is of a training that is gone; moved to export/earlier/other/plain_cnn" in (
+        capsys.readouterr().err
+    )
+    assert own.is_dir()
+    assert not gone.exists()
+    Bundle.open(made.where.root / "export" / "earlier" / "other" / "plain_cnn", threads=1)
 
 
 def test_scores_of_other_arms_do_not_matter_and_own_ones_do(exported: Finished, tmp_path: Path) -> None:

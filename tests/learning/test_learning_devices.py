@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,12 @@ def test_one_process_on_the_cpu_is_deterministic() -> None:
 def test_a_second_training_may_ask_for_another_precision() -> None:
     assert machine(Engine(precision="bf16")).accelerator.mixed_precision == "bf16"
     assert machine(Engine(precision="fp32")).accelerator.mixed_precision == "no"
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="only Linux tells what its processor can")
+def test_the_processor_says_itself_whether_it_multiplies_bfloat16() -> None:
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    assert devices.multiplies_bf16() is bool(flags & {"avx512_bf16", "amx_bf16"})
 
 
 @pytest.mark.parametrize(("capable", "chosen"), [(True, "bf16"), (False, "no")])

@@ -2,12 +2,15 @@
 
 Reads evaluate/summary.json (which trial was picked), evaluate/<arm>/<model>/operating.json, evaluate/scores.csv,
 train/<trial>/, predict/<trial>.parquet, prepare/, cache/. Writes export/<arm>/<model>/ (model.onnx, card.json,
-reference.npz, MODEL_CARD.md), the same as a zip beside it, and export/<arm>/<model>-int8/ where int8 passes its gate.
+reference.npz, MODEL_CARD.md), the same as a zip beside it, and export/<arm>/<model>-int8/ where int8 passes its gate;
+bundles of trainings that are gone move to export/earlier/.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
+from pathlib import Path
 
 from secondread.core.progress import say
 from secondread.core.spec import Study, as_yaml
@@ -29,8 +32,8 @@ def run(study: Study, where: StudyDir) -> None:
     from secondread.models.bundle.container import LARGEST
 
     picked = chosen(study, where, study.export.pick)
-    for left in left_behind(where, picked):
-        say(f"export: {left} is no bundle of what is picked now: it was left by an earlier run of this study")
+    for left in left_behind(study, where, picked):
+        _set_aside(left, where.root / "export")
     for one in picked:
         unit = unit_of(study, where, one)
         if unit.state() == "done":
@@ -41,12 +44,26 @@ def run(study: Study, where: StudyDir) -> None:
             export_bundle(study, where, one)
 
 
-def left_behind(where: StudyDir, picked: Iterable[Chosen]) -> list[str]:
-    """Bundles (arm/model) in the folder that the study does not export any more, perhaps of trainings that are gone."""
-    own = {where.export(one.arm, one.model) for one in picked}
-    own |= {folder.with_name(f"{folder.name}-int8") for folder in own}
+def left_behind(study: Study, where: StudyDir, picked: Iterable[Chosen]) -> list[Path]:
+    """Bundles in the folder that are neither exported now nor what their trial would give today."""
     there = {card.parent for card in (where.root / "export").glob("*/*/card.json")}
-    return sorted("/".join(folder.parts[-2:]) for folder in there - own)
+    kept = {where.export(one.arm, one.model) for one in picked}
+    if there - kept:
+        others = [unit_of(study, where, one) for one in chosen(study, where, "all")]
+        kept |= {unit.folder for unit in others if unit.folder in there and unit.state() == "done"}
+    return sorted(there - kept - {folder.with_name(f"{folder.name}-int8") for folder in kept})
+
+
+def _set_aside(bundle: Path, exports: Path) -> None:
+    """Keep a bundle of a training that is gone where nothing takes it for a current one."""
+    name = bundle.relative_to(exports)
+    aside = exports / "earlier" / name
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    for path in (bundle, bundle.with_name(f"{bundle.name}.zip")):
+        if path.exists():
+            path.rename(aside.with_name(path.name))
+    say(f"export: {name} is of a training that is gone; moved to {aside.relative_to(exports.parent)}")
 
 
 def unit_of(study: Study, where: StudyDir, one: Chosen) -> Unit:

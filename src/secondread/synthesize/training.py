@@ -213,5 +213,6 @@ def write_record(target: Target, wanted: Synthesize, rows: pd.DataFrame, trainin
         "gan": target.gan.as_written(), "target": target.name, "repeat": target.repeat, "fold": target.fold,
         "seed": target.seed, "size": wanted.size, "per": wanted.per, "batch": wanted.batch, "steps": training.step,
         "training_images": len(rows), "before_split": target.before_split,
+        "precision": "bf16" if training.bf16 else "fp32",
     }  # fmt: skip
     write_json(folder / "gan.json", card)
