@@ -6,5 +6,7 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from secondread.serve.unread import without_leftovers
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "secondread.serve.settings")
-application = get_wsgi_application()
+application = without_leftovers(get_wsgi_application())

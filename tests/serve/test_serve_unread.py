@@ -1,0 +1,131 @@
+"""Uploads that are refused before they were read: the client sees the answer, and nobody else waits."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from secondread.serve import unread
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a connection: the server's and the client's."""
+    server, client = socket.socketpair()
+    with server, client:
+        yield server, client
+
+
+def answered(body: Any, server: socket.socket, **environ: str) -> None:
+    """One request to an application that never reads, up to the moment when its server closes the response."""
+    application = unread.without_leftovers(lambda environ, start_response: [b"no"])
+    parts = application({"wsgi.input": body, "gunicorn.socket": server, **environ}, None)
+    assert list(parts) == [b"no"]
+    close = getattr(parts, "close", None)
+    if close is not None:
+        close()
+
+
+def is_cut(client: socket.socket) -> bool:
+    client.setblocking(False)
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+
+
+def test_a_refused_upload_leaves_a_connection_that_can_be_used(running_site: Any) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", running_site.port, timeout=30)
+    for _ in range(3):
+        connection.request("POST", "/api/reads", b"x" * (4 << 20), {"Content-Type": "multipart/form-data; boundary=e"})
+        kept = connection.sock
+        answer = connection.getresponse()
+        assert answer.status == 401
+        answer.read()
+        connection.request("GET", "/health/live")
+        assert connection.sock is kept
+        answer = connection.getresponse()
+        assert answer.status == 200
+        answer.read()
+    connection.close()
+
+
+def test_what_is_left_of_a_body_is_read(ends: tuple[socket.socket, socket.socket]) -> None:
+    server, client = ends
+    body = io.BytesIO(b"x" * 200_000)
+    body.read(70_000)
+    answered(body, server, CONTENT_LENGTH="200000")
+    assert body.read() == b""
+    assert not is_cut(client)
+    assert server.gettimeout() is None
+
+
+def test_too_much_is_cut_off(ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
+    server, client = ends
+    monkeypatch.setattr(unread, "MOST_BYTES", 3 * unread.CHUNK)
+    body = io.BytesIO(b"x" * (8 * unread.CHUNK))
+    answered(body, server, CONTENT_LENGTH=str(8 * unread.CHUNK))
+    assert body.tell() == 3 * unread.CHUNK
+    assert is_cut(client)
+
+
+def test_a_client_that_stops_sending_is_cut_off(
+    ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, client = ends
+    monkeypatch.setattr(unread, "SECONDS", 0.05)
+    client.sendall(b"x" * 1000)
+    answered(server.makefile("rb", buffering=0), server, CONTENT_LENGTH="2000")
+    assert is_cut(client)
+
+
+def test_a_body_of_unknown_length_is_not_waited_for(ends: tuple[socket.socket, socket.socket]) -> None:
+    server, client = ends
+    body = io.BytesIO(b"x" * 1000)
+    answered(body, server, HTTP_TRANSFER_ENCODING="chunked")
+    assert body.tell() == 0
+    assert is_cut(client)
+
+
+def test_files_are_left_to_the_server(ends: tuple[socket.socket, socket.socket]) -> None:
+    server, client = ends
+    sent = io.BytesIO(b"a file")
+    application = unread.without_leftovers(lambda environ, start_response: sent)
+    assert application({"gunicorn.socket": server, "wsgi.file_wrapper": io.BytesIO}, None) is sent
+    assert not is_cut(client)
+
+
+@pytest.mark.parametrize(
+    ("told", "cut"),
+    [
+        ({"SERVER_PROTOCOL": "HTTP/1.1"}, False),
+        ({"SERVER_PROTOCOL": "HTTP/1.1", "HTTP_CONNECTION": "close"}, True),
+        ({"SERVER_PROTOCOL": "HTTP/1.0"}, True),
+        ({"SERVER_PROTOCOL": "HTTP/1.0", "HTTP_CONNECTION": "Keep-Alive"}, False),
+    ],
+)
+def test_the_wish_of_the_client_is_kept(
+    ends: tuple[socket.socket, socket.socket], told: dict[str, str], cut: bool
+) -> None:
+    server, client = ends
+    answered(io.BytesIO(), server, **told)
+    assert is_cut(client) is cut
+
+
+def test_clients_that_never_hang_up_keep_nobody_waiting(running_site: Any) -> None:
+    idle = [socket.create_connection(("127.0.0.1", running_site.port), timeout=30) for _ in range(60)]
+    for client in idle:
+        client.sendall(b"GET /health/live HTTP/1.0\r\n\r\n")
+    connection = http.client.HTTPConnection("127.0.0.1", running_site.port, timeout=20)
+    connection.request("GET", "/health/live")
+    assert connection.getresponse().status == 200
+    connection.close()
+    for client in idle:
+        told = b"".join(iter(lambda client=client: client.recv(1 << 16), b""))  # type: ignore[misc]
+        assert told.startswith(b"HTTP/1.") and b" 200 " in told
+        client.close()
