@@ -31,9 +31,8 @@ def without_leftovers(application: Application) -> Application:
 
     def respond(environ: Environ, start_response: Any) -> Iterable[bytes]:
         parts = application(environ, start_response)
-        if isinstance(parts, environ.get("wsgi.file_wrapper", ())):
-            return parts  # servers send files faster when they recognise them
-        return _Answer(parts, environ)
+        is_file = isinstance(parts, environ.get("wsgi.file_wrapper", ()))
+        return parts if is_file else _Answer(parts, environ)  # servers send files faster when they recognise them
 
     return respond
 
