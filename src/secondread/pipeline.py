@@ -15,6 +15,7 @@ from secondread.core.provenance import environment
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir, Unit
 from secondread.core.studyfile import check_parts, load_study, save_study
+from secondread.core.trials import trials
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def open_study(
 ) -> tuple[Study, StudyDir]:
     """The checked study of a file and the directory it lives in (`runs/<study>` when none is given).
 
-    Raises `WrongRequest` for a bad file and when the directory belongs to another study.
+    Raises `WrongRequest` for a bad file, when `only` leaves no trial, and when the directory belongs to another study.
     """
     study = load_study(file)
     root = out or Path("runs") / (f"{study.study}-smoke" if smoke else study.study)
@@ -60,8 +61,15 @@ def open_study(
         study, data = smoke_of(study, data, root.with_name(f"{root.name}-phantom"))
     check_parts(study)
     where = StudyDir(root.resolve(), _data_root(data), only)
+    _check_only(study, where)
     _claim(study, where)
     return study, where
+
+
+def _check_only(study: Study, where: StudyDir) -> None:
+    if where.only is not None and next(trials(study, where), None) is None:
+        example = next(trials(study, StudyDir(where.root))).name
+        raise WrongRequest(f"no trial matches --only {where.only!r}; trials are named like {example}")
 
 
 def run(study: Study, where: StudyDir, steps: tuple[str, ...] = STEP_NAMES) -> None:

@@ -69,6 +69,13 @@ def test_check_names_the_mistake(tmp_path: Path, sections: dict[str, object], wo
     refused(secondread("check", study(tmp_path, **sections)), 2, *words)
 
 
+def test_trials_that_are_not_there_are_not_silently_left_out(tmp_path: Path) -> None:
+    file = study(tmp_path, arms={"a": {}}, train={"models": ["plain_cnn"], "seeds": [0]})
+    told = secondread("train", file, "--out", tmp_path / "out", "--only", "a/*s0")
+    refused(told, 2, "no trial matches --only 'a/\\*s0'", "a/plain_cnn/r0f0s0")
+    assert not (tmp_path / "out").exists()
+
+
 def test_check_and_parts_say_what_there_is(tmp_path: Path) -> None:
     told = secondread("check", study(tmp_path, arms={"a": {}, "b": {}}, train={"seeds": [0, 1]}))
     assert told.returncode == 0, told.stderr
