@@ -306,6 +306,21 @@ def test_many_labels_and_seeds(simulate: Simulate) -> None:
     assert "AUROC over seeds and folds" in page
 
 
+@pytest.mark.parametrize("lost", [0, 1])
+def test_what_one_training_cannot_say_is_said(simulate: Simulate, lost: int) -> None:
+    study, where = simulate(
+        rows=200, seeds=(0, 1), skill={"a": 0.5, "b": 4.0}, evaluate={"bootstrap": 50, "metrics": ["auroc"]},
+        images=False,
+    )  # fmt: skip
+    if lost:
+        where.predictions("b/resnet18/r0f0s1").unlink()
+    page = page_of(study, where)
+    assert "It is better than" in page
+    assert "over the trainings of each recipe" in page
+    assert ("each trained once: another seed may say otherwise" in page) == bool(lost)
+    assert ("had one training, what another seed would give is not in the brackets" in page) == bool(lost)
+
+
 def test_planted_label_errors_are_suspected_first(simulate: Simulate) -> None:
     study, where = simulate(rows=300, skill={"a": 4.0, "b": 4.0}, images=False)
     table = read_table(where.predictions("a/resnet18/r0f0s0"))

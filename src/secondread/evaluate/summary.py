@@ -104,7 +104,10 @@ def treatments(record: Record, look: Lookup) -> list[Sentence]:
     rows = look.verdicts(metric)
     told = []
     for arm in dict.fromkeys(rows["arm"]):
-        one = _treatment(arm, record.baseline, metric, records(rows[rows["arm"] == arm]))
+        own = records(rows[rows["arm"] == arm])
+        for row in own:
+            row["once"] = len(record.evidence.of(arm, row["model"])) == 1
+        one = _treatment(arm, record.baseline, metric, own)
         told.append(Sentence(one.lead, [*one.pieces, *_over_blocks(record, arm)], one.tone))
     return told
 
@@ -143,7 +146,8 @@ def _of_kind(kind: str, rows: list[dict[str, Any]], baseline: str, metric: str, 
     alike = len(rows) > 1 and not with_names
     if kind in ("better", "worse"):
         where = networks or [" with every network"] if with_names or alike else []
-        return ["It is ", kind, " than ", Name(baseline), *where, f" ({metric_word(metric)}: ", *_named(rows), ")."]
+        end = "), each trained once: another seed may say otherwise." if all(row["once"] for row in rows) else ")."
+        return ["It is ", kind, " than ", Name(baseline), *where, f" ({metric_word(metric)}: ", *_named(rows), end]
     where = networks or [" with any network"] if with_names or alike else []
     if kind == "no difference shown":
         biggest = max((row["mde"] for row in rows if math.isfinite(row["mde"])), default=math.nan)
@@ -168,14 +172,17 @@ def _named(rows: list[dict[str, Any]]) -> list[Any]:
 
 def certainty(record: Record) -> Sentence:
     evidence, level = record.evidence, Setting(f"{100 * record.study.evaluate.confidence:g} %")
-    once = all(len(evidence.of(*pair)) == 1 for pair in evidence.pairs)
+    once = [pair for pair in evidence.pairs if len(evidence.of(*pair)) == 1]
     pieces: list[Any] = ["Brackets hold ", level, " intervals over the test cases"]
     if evidence.dataset.patient_rule:
         pieces += [", patients drawn with all their images"]
-    if once:
+    if len(once) == len(evidence.pairs):
         pieces += [". Each recipe was trained once: what another seed would give is not in them."]
     else:
         pieces += [" and over the trainings of each recipe."]
+        if once:
+            networks = listed(Name(model) for model in dict.fromkeys(model for _, model in once))
+            pieces += [" Where ", *networks, " had one training, what another seed would give is not in the brackets."]
     if len(record.comparisons):
         pieces += [" Every claim is corrected for the number of comparisons (Holm)."]
     return Sentence("How sure.", pieces)
