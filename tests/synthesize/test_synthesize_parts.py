@@ -90,9 +90,10 @@ def test_quality_stands_beside_its_floor_and_orders_real_gaussian_and_noise() ->
 
     def kid(images: np.ndarray) -> float:
         rows = {row["metric"]: row for row in measure(real, images, judge, seed=0)}
-        assert {"fid", "kid", "precision", "recall", "density", "coverage", "fid_at_half_n"} == set(rows)
+        assert {"fid", "kid", "precision", "recall", "density", "coverage", "spectrum", "fid_at_half_n"} == set(rows)
         assert rows["fid"]["n_real"] == rows["fid"]["n_generated"] == 120
         assert rows["fid"]["floor"] > 0
+        assert (rows["spectrum"]["value"] < 3 * rows["spectrum"]["floor"]) == (images is more)
         return float(rows["kid"]["value"])
 
     worse = baselines(real, 0)

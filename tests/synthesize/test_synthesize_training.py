@@ -29,14 +29,21 @@ def judge() -> Extractor:
 
 
 def trained(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, key: str = "key", alike_until: int = 0, **options: object
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str = "key",
+    alike_until: int = 0,
+    blotchy_until: int = 0,
+    **options: object,
 ) -> GanTraining:
     """Eight updates, a sheet at every second; the measured KID falls to update 4 and rises from there."""
     measured = module._Record._distances
 
     def told(record: module._Record, training: GanTraining) -> dict[str, float]:
         varied = 1.0 if training.step > alike_until else 0.1
-        return measured(record, training) | {"kid": float(abs(training.step - BEST)), "diversity": varied}
+        sharp = 0.4 if training.step > blotchy_until else 1.3
+        made_up = {"kid": float(abs(training.step - BEST)), "diversity": varied, "spectrum": sharp}
+        return measured(record, training) | made_up
 
     monkeypatch.setattr(module._Record, "_distances", told)
     written = {"gans": ["dcgan"], "size": 32, "steps": 8, "batch": 8, "sheet_every": 2, **options}
@@ -64,6 +71,15 @@ def test_a_generator_whose_images_are_all_alike_is_not_kept(tmp_path: Path, monk
     assert read_json(tmp_path / "early" / "kept.json")["step"] == BEST + 2
     trained(tmp_path / "never", monkeypatch, alike_until=8, patience=1)
     assert read_json(tmp_path / "never" / "kept.json") == {"keep": "best", "step": 8, "trained": 8}
+
+
+def test_a_generator_of_blotches_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(tmp_path / "whole", monkeypatch, blotchy_until=BEST)
+    assert read_json(tmp_path / "whole" / "kept.json")["step"] == BEST + 2
+    trained(tmp_path / "short", monkeypatch, blotchy_until=BEST, keep="last", steps=BEST + 2)
+    np.testing.assert_array_equal(weights(tmp_path / "whole"), weights(tmp_path / "short"))
+    trained(tmp_path / "all", monkeypatch, blotchy_until=8)
+    assert read_json(tmp_path / "all" / "kept.json")["step"] == BEST
 
 
 def test_other_settings_begin_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

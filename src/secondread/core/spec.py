@@ -100,7 +100,7 @@ class Synthesize(Section):
     """Images per class, GAN and seed; `auto`: what the arms that use them need, at least 512."""
     sheet_every: Positive = 500
     keep: Literal["best", "last"] = "best"
-    """Which generator draws the samples: of the sheet with the least KID to training images, or the last one."""
+    """Which generator draws the samples: of the varied and sharp sheets that with the least KID, or the last."""
     patience: Positive | None = None
     """End a GAN after so many sheets in a row without a lower KID."""
     extractors: list[str] = ["task"]

@@ -21,7 +21,7 @@ from secondread.pages.numbers import Number
 from secondread.pages.sentences import Sentence
 from secondread.pages.tables import Cell, Interval, Table
 
-FIRST_METRICS = ("fid", "kid", "precision", "recall", "density", "coverage", "copies", "nearer_than_unseen")
+FIRST_METRICS = ("fid", "kid", "spectrum", "precision", "recall", "density", "coverage", "copies", "nearer_than_unseen")
 BASELINES = ("noise", "pixel_gaussian")
 WIDEST = 1100
 MOST_SHEETS = 12

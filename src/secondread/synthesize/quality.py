@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from secondread.metrics import distances
 from secondread.metrics.neighbours import Copies, copies, prdc
+from secondread.metrics.spectrum import spectral_distance
 from secondread.synthesize.extractors import Extractor
 
 Images = NDArray[np.uint8]
@@ -24,11 +25,11 @@ QUALITY_COLUMNS = ["gan", "target", "repeat", "fold", "seed", "extractor", "extr
 
 
 def measure(real: Images, generated: Images, extractor: Extractor, seed: int) -> list[dict[str, Any]]:
-    """FID, KID, precision, recall, density and coverage of equally many real and generated images, with floors."""
+    """FID, KID, PRDC and the distance of spectra of equally many real and generated images, with floors."""
     count = min(len(real), len(generated))
     draws = np.random.default_rng(seed)
-    ours = extractor(real[draws.permutation(len(real))[:count]])
-    theirs = extractor(generated[draws.permutation(len(generated))[:count]])
+    chosen, made = real[draws.permutation(len(real))[:count]], generated[draws.permutation(len(generated))[:count]]
+    ours, theirs = extractor(chosen), extractor(made)
     found = _distances(ours, theirs, seed)
     half = draws.permutation(count)
     first, second = half[: count // 2], half[count // 2 : 2 * (count // 2)]
@@ -40,6 +41,8 @@ def measure(real: Images, generated: Images, extractor: Extractor, seed: int) ->
     ]
     # the floor is of half the images, so FID stands beside it once more at that number
     at_half = {"metric": "fid_at_half_n", "value": distances.fid(ours[first], theirs[second]), "spread": np.nan}
+    sharp = {"metric": "spectrum", "value": spectral_distance(chosen, made), "spread": np.nan}
+    rows.append(shared | sharp | {"floor": spectral_distance(chosen[first], chosen[second])})
     return [*rows, shared | at_half | {"floor": floor["fid"][0], "n_real": count // 2, "n_generated": count // 2}]
 
 

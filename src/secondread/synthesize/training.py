@@ -20,6 +20,7 @@ from secondread.images.cache import PixelCache
 from secondread.learning.checkpoints import load_checkpoint, load_weights, save_checkpoint, save_weights
 from secondread.learning.gan_loop import Gan, GanTraining, fit_gan, generate
 from secondread.metrics import distances
+from secondread.metrics.spectrum import spectral_distance
 from secondread.synthesize.collapse import CollapseWatch, diversity
 from secondread.synthesize.extractors import Extractor
 from secondread.synthesize.sheets import save_film, save_sheet
@@ -28,6 +29,8 @@ from secondread.synthesize.targets import ALL, Target
 SHEET_IMAGES = 64
 LEAST_DIVERSITY = 0.5
 """Of the difference between real images: what a generator that is kept must reach."""
+SHARP_ENOUGH = 1.5
+"""Times the least spectral distance so far: how far a generator that is kept may be from it."""
 CURVE_IMAGES = 256
 
 
@@ -148,37 +151,39 @@ class _Record:
         told = {"step": training.step, "diversity": diversity} | self._distances(training)
         known = [pd.read_csv(self.curve)] if self.curve.exists() else []
         table = pd.concat([*known, pd.DataFrame([told])])
-        if _least_kid(table) == training.step:
+        if _kept(table) == training.step:
             save_weights(self.best, training.averaged.state_dict())
         write_with(self.curve, lambda temporary: table.to_csv(temporary, index=False))
         save_checkpoint(self.checkpoint, training.state() | {"key": self.key})
         return self.goes_on()
 
     def goes_on(self) -> bool:
-        """Whether one of the last `patience` sheets had a lower KID than all before, or images still look alike."""
+        """Whether the generator of one of the last `patience` sheets is the one to keep so far."""
         if self.wanted.patience is None or not self.curve.exists():
             return True
         table = pd.read_csv(self.curve)
-        return int((table["step"] > _least_kid(table)).sum()) < self.wanted.patience
+        return int((table["step"] > _kept(table)).sum()) < self.wanted.patience
 
     def keep(self, training: GanTraining) -> None:
         """Put the generator that `synthesize.keep` names in place and write down at which update it stood."""
         kept = training.step
         if self.wanted.keep == "best":
             load_weights(self.best, training.averaged)
-            kept = _least_kid(pd.read_csv(self.curve))
+            kept = _kept(pd.read_csv(self.curve))
         write_json(self.folder / "kept.json", {"keep": self.wanted.keep, "step": kept, "trained": training.step})
 
     def _distances(self, training: GanTraining) -> dict[str, float]:
         count = min(CURVE_IMAGES, len(self.material.images))
         real = self.material.images[np.random.default_rng(1).permutation(len(self.material.images))[:count]]
-        ours, theirs = self.judge(real), self.judge(self._fixed(training, count))
+        made = self._fixed(training, count)
+        ours, theirs = self.judge(real), self.judge(made)
         half = count // 2
         kid = distances.kid(ours, theirs, subset_size=max(half, 2)).value
         return {
             "kid": kid,
             "fid": distances.fid(ours, theirs),
             "fid_floor": distances.fid(ours[:half], ours[half : 2 * half]),
+            "spectrum": spectral_distance(real, made),
         }
 
     def _fixed(self, training: GanTraining, count: int) -> NDArray[np.uint8]:
@@ -196,14 +201,22 @@ def _sheet_name(step: int) -> str:
     return f"step-{step:07d}.png"
 
 
-def _least_kid(curve: pd.DataFrame) -> int:
-    """The update with the least KID, the first of equals; the last update while all images still look alike.
+def _kept(curve: pd.DataFrame) -> int:
+    """The update whose generator is kept: of those that are varied and sharp enough the one with the least KID.
 
-    Early on an averaged generator draws one blurred mean image, which lies nearer to the real ones than first attempts.
+    Early on an averaged generator draws one blurred mean image, which lies nearer to the real ones than first attempts;
+    and features of a small network take blotches for lungs, which the spectrum does not. Decided sheet after sheet,
+    so that the generator is at hand: a sheet takes over from one that it beats, or that is no longer sharp enough.
+    The last update while all images still look alike.
     """
     varied = curve[curve["diversity"] >= LEAST_DIVERSITY]
-    best_first = varied["step"].iloc[varied["kid"].to_numpy().argsort(kind="stable")]
-    return int(best_first.iloc[0] if len(varied) else curve["step"].iloc[-1])
+    steps, kids, spectra = (varied[name].to_list() for name in ("step", "kid", "spectrum"))
+    kept = None
+    for at in range(len(varied)):
+        enough = SHARP_ENOUGH * min(spectra[: at + 1])
+        if kept is None or spectra[kept] > enough or (spectra[at] <= enough and kids[at] < kids[kept]):
+            kept = at
+    return int(curve["step"].iloc[-1] if kept is None else steps[kept])
 
 
 def write_record(target: Target, wanted: Synthesize, rows: pd.DataFrame, training: GanTraining, folder: Path) -> None:
