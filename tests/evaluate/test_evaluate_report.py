@@ -317,7 +317,7 @@ def test_what_one_training_cannot_say_is_said(simulate: Simulate, lost: int) -> 
     page = page_of(study, where)
     assert "It is better than" in page
     assert "over the trainings of each recipe" in page
-    assert ("each trained once: another seed may say otherwise" in page) == bool(lost)
+    assert ("over one training of each: another seed may say otherwise" in page) == bool(lost)
     assert ("had one training, what another seed would give is not in the brackets" in page) == bool(lost)
 
 

@@ -102,7 +102,7 @@ class Synthesize(Section):
     keep: Literal["best", "last"] = "best"
     """Which generator draws the samples: of the varied and sharp sheets that with the least KID, or the last."""
     patience: Positive | None = None
-    """End a GAN after so many sheets in a row without a lower KID."""
+    """End a GAN after so many sheets in a row none of which is better to keep."""
     extractors: list[str] = ["task"]
     """`task` (trained on this fold's training rows), `inception`, or `timm/<name>`."""
     extractor_weights: dict[str, str] = {}

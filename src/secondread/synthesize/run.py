@@ -83,9 +83,8 @@ def _make(
     with unit.work((folder / "generator.safetensors", folder / "samples.parquet")):
         material = material_of(chosen, cache, target, rows.dataset.classes)
         place = machine(study.train.engine)
-        bf16 = (
-            place.may_choose or study.train.engine.precision == "bf16"
-        )  # on a GPU only when told: never measured there
+        # on a GPU only when told: never measured there
+        bf16 = place.may_choose or study.train.engine.precision == "bf16"
         training = train_gan(target, study.synthesize, material, judges[0], folder, unit.key(), place.device, bf16)
         made = draw_samples(training, target, material, counts)
         write_record(target, study.synthesize, chosen, training, folder)
