@@ -146,12 +146,17 @@ def _of_kind(kind: str, rows: list[dict[str, Any]], baseline: str, metric: str, 
     alike = len(rows) > 1 and not with_names
     if kind in ("better", "worse"):
         where = networks or [" with every network"] if with_names or alike else []
-        end = (
-            "), over one training of each: another seed may say otherwise."
-            if all(row["once"] for row in rows)
-            else ")."
-        )
-        return ["It is ", kind, " than ", Name(baseline), *where, f" ({metric_word(metric)}: ", *_named(rows), end]
+        once = ", over one training of each: another seed may say otherwise" if all(row["once"] for row in rows) else ""
+        return [
+            "It is ",
+            kind,
+            " than ",
+            Name(baseline),
+            *where,
+            f" ({metric_word(metric)}: ",
+            *_named(rows),
+            f"){once}.",
+        ]
     where = networks or [" with any network"] if with_names or alike else []
     if kind == "no difference shown":
         biggest = max((row["mde"] for row in rows if math.isfinite(row["mde"])), default=math.nan)
