@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
@@ -21,7 +23,8 @@ from serve_pictures import disc, png
 
 from secondread.serve.accounts.models import User
 from secondread.serve.bundles.models import RegisteredBundle
-from secondread.serve.reads import queue
+from secondread.serve.reads import awaiting, queue
+from secondread.serve.reads.awaiting import await_end
 from secondread.serve.reads.bells import WORK, Listener, Waiters, ring
 from secondread.serve.reads.models import Read, State, StoredImage
 from secondread.serve.reads.queue import Result
@@ -181,8 +184,6 @@ def test_parallel_uploads_of_one_image_and_of_many(unguarded: None, alice: User,
     lock = threading.Lock()
 
     def send(content: bytes) -> None:
-        from django.core.files.uploadedfile import SimpleUploadedFile
-
         try:
             client = Client()
             with lock:
@@ -230,6 +231,34 @@ def test_a_waiting_thread_is_woken_by_its_read_alone(tmp_path: Any) -> None:
     ring(tmp_path, "result", mine)
     assert event.wait(5.0)
     assert not second.is_set()
-    waiters.done(mine, event)
-    waiters.done(other, second)
+    late = waiters.expect(mine)  # the read ended between being seen and being waited for
+    assert late.is_set()
+    for about, waited in ((mine, event), (mine, late), (other, second)):
+        waiters.done(about, waited)
     assert not waiters.events
+
+
+def test_nobody_waits_for_a_read_that_has_ended(alice: User, bundle: RegisteredBundle) -> None:
+    (read,) = entered(alice, bundle, 1)
+    read.state = State.READ
+    started = time.monotonic()
+    await_end(read, 10.0)
+    assert time.monotonic() - started < awaiting.LOOK_EVERY
+
+
+def test_a_lost_ring_delays_who_waits_by_one_look(alice: User, bundle: RegisteredBundle) -> None:
+    (read,) = entered(alice, bundle, 1)
+    Read.objects.filter(id=read.id).update(state=State.READ)
+    started = time.monotonic()
+    await_end(read, 10.0)
+    assert awaiting.LOOK_EVERY <= time.monotonic() - started < 5.0
+
+
+def test_copies_in_one_request_are_stored_and_charged_once(as_alice: Client, alice: User, bundle: Any) -> None:
+    copies = [SimpleUploadedFile(f"{at}.png", png(disc())) for at in range(3)]
+    body = {"bundle": bundle.sha256, "image": copies}
+    answer = as_alice.post("/read/", body, HTTP_ACCEPT="application/json")
+    assert len({read["id"] for read in answer.json()["reads"]}) == 1
+    alice.refresh_from_db()
+    assert alice.stored_bytes == StoredImage.objects.get().stored_bytes > 0
+    assert sum(1 for path in settings.FOLDER.images.rglob("*.npz")) == 1

@@ -15,6 +15,7 @@ class DataFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._there: set[str] = set()
 
     @property
     def database(self) -> Path:
@@ -51,7 +52,9 @@ class DataFolder:
 
     def _made(self, name: str) -> Path:
         path = self.root / name
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if name not in self._there:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._there.add(name)
         return path
 
 

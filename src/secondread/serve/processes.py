@@ -21,6 +21,8 @@ SETTLED = 30.0
 GRACE = 15.0
 THREADS = 24
 START_SECONDS = 30.0
+KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(16 << 20)}
+"""The pages of one upload are kept for the next: asking the kernel for zeroed ones each time costs a millisecond."""
 
 
 @dataclass
@@ -119,4 +121,4 @@ def _keep_up(child: Child) -> None:
 
 def _environment() -> dict[str, str]:
     paths = os.pathsep.join(path for path in sys.path if path)
-    return os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | KEPT_MEMORY

@@ -107,7 +107,7 @@ def reads(
 def read(request: HttpRequest, identifier: uuid.UUID, wait: Wait = 0.0) -> dict[str, Any]:
     found = _own(request, identifier)
     if found.pending and wait:
-        await_end(found.id, wait)
+        await_end(found, wait)
         found = _own(request, identifier)
     record(request, "view", f"read {found.id}", "by token")
     return read_out(found)

@@ -15,7 +15,7 @@ from secondread.serve.reads import door
 from secondread.serve.reads.admission import PLACES, RETRY_SECONDS, Busy
 from secondread.serve.reads.awaiting import await_end
 from secondread.serve.reads.jail import OutOfSpace
-from secondread.serve.reads.own import own_reads
+from secondread.serve.reads.models import Read
 from secondread.serve.reads.streaming import StreamedFile
 
 SUBMIT_BODY = {
@@ -59,8 +59,7 @@ def submit_images(request: HttpRequest, user: User, wait: float) -> dict[str, An
     if not entered.reads:
         _, code, reason = entered.refused[0]
         raise Fault(422, code, reason)
-    if wait:
-        await_end(entered.reads[-1][1].id, wait)
+    await_end(entered.reads[-1][1], wait)
     return _told(user, entered)
 
 
@@ -84,10 +83,11 @@ def _entered(request: HttpRequest, user: User) -> door.Entered:
 
 def _told(user: User, entered: door.Entered) -> dict[str, Any]:
     labels = {read.id: label for label, read in entered.reads}
-    found = own_reads(user).select_related("feedback").defer("heat", "bundle__card").in_bulk(list(labels))
+    found = Read.objects.filter(owner=user).select_related("feedback").defer("heat").in_bulk(list(labels))
     told = []
     for _, read in entered.reads:
-        if read.id in found:
-            told.append(read_out(found[read.id]) | {"file": labels[read.id]})
+        if now := found.get(read.id):
+            now.image, now.bundle = read.image, read.bundle  # as they were entered
+            told.append(read_out(now) | {"file": labels[read.id]})
     refused = [{"file": label, "code": code, "reason": reason} for label, code, reason in entered.refused]
     return {"reads": told, "not_taken": refused}

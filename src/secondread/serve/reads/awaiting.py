@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import uuid
 
 from django.conf import settings
 
@@ -20,22 +19,19 @@ _waiters: dict[int, Waiters] = {}
 _places = threading.BoundedSemaphore(MOST_WAITING)
 
 
-def await_end(identifier: uuid.UUID, seconds: float) -> None:
-    """Return when the read has ended, is gone, or the time is over; at once when too many wait already."""
-    if seconds <= 0 or not _places.acquire(blocking=False):
+def await_end(read: Read, seconds: float) -> None:
+    """Return when a read just seen has ended, is gone, or the time is over; at once when too many wait already."""
+    if seconds <= 0 or not read.pending or not _places.acquire(blocking=False):
         return
     waiters = _waiters_of_this_process()
-    event = waiters.expect(identifier)
+    event = waiters.expect(read.id)
     try:
         deadline = time.monotonic() + min(seconds, settings.LIMITS.wait_seconds)
-        while Read.objects.filter(id=identifier, state__in=PENDING).exists():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return
-            if event.wait(min(left, LOOK_EVERY)):
+        while (left := deadline - time.monotonic()) > 0 and not event.wait(min(left, LOOK_EVERY)):
+            if not Read.objects.filter(id=read.id, state__in=PENDING).exists():
                 return
     finally:
-        waiters.done(identifier, event)
+        waiters.done(read.id, event)
         _places.release()
 
 

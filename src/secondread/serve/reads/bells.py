@@ -7,10 +7,15 @@ import os
 import select
 import threading
 import uuid
+from collections import deque
 from pathlib import Path
 
 WORK, RESULT = "work", "result"
 RING = 16  # bytes of one message, an identifier; smaller than PIPE_BUF, so that messages never mix
+
+
+JUST_NOW = 16
+"""Results whose ring is remembered, for who saw the read pending and comes to wait a moment too late."""
 
 
 class Listener:
@@ -62,13 +67,16 @@ class Waiters:
     def __init__(self, folder: Path) -> None:
         self.listener = Listener(folder, RESULT)
         self.events: dict[uuid.UUID, list[threading.Event]] = {}
+        self.rung: deque[uuid.UUID] = deque(maxlen=JUST_NOW)
         self.lock = threading.Lock()
         threading.Thread(target=self._listen, daemon=True, name="results").start()
 
     def expect(self, about: uuid.UUID) -> threading.Event:
-        """An event that is set when `about` was rung; give it back with `done`."""
+        """An event that is set when `about` is rung or was just now; give it back with `done`."""
         event = threading.Event()
         with self.lock:
+            if about in self.rung:
+                event.set()
             self.events.setdefault(about, []).append(event)
         return event
 
@@ -84,6 +92,7 @@ class Waiters:
         while True:
             for about in self.listener.heard(60.0):
                 with self.lock:
+                    self.rung.append(about)
                     waiting = list(self.events.get(about, []))
                 for event in waiting:
                     event.set()

@@ -80,8 +80,12 @@ def take_in(
     entered = Entered(uuid.uuid4())
     taken: list[Taken] = []
     try:
+        known = _known(user, [file.content_id for file in files])
         for file in files:
-            _take_file(user, file, offer, taken, entered)
+            if file.content_id in known:
+                taken.append(Taken(file.name or "image", file.content_id))
+            else:
+                _take_file(file, offer, taken, entered)
         _enter(request, user, bundle, taken, entered)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -106,11 +110,8 @@ def read_again(user: User, image: StoredImage, bundle: RegisteredBundle) -> Read
     return read
 
 
-def _take_file(user: User, file: StreamedFile, offer: Offer, taken: list[Taken], entered: Entered) -> None:
+def _take_file(file: StreamedFile, offer: Offer, taken: list[Taken], entered: Entered) -> None:
     label = file.name or "image"
-    if StoredImage.objects.filter(owner=user, content_id=file.content_id).exists():
-        taken.append(Taken(label, file.content_id))
-        return
     try:
         entries = jail.look(file.path) if is_zip(file.path) else [None]
     except Refusal as refusal:
@@ -122,20 +123,20 @@ def _take_file(user: User, file: StreamedFile, offer: Offer, taken: list[Taken],
             entered.refused.append((name, "too_many_files", f"at most {settings.LIMITS.files} images at once"))
             continue
         try:
-            taken.append(_decoded(file.path, entry, name, offer))
+            taken.append(_decoded(file, entry, name, offer))
         except Refusal as refusal:
             entered.refused.append((name, refusal.code, refusal.reason))
 
 
-def _decoded(path: Path, entry: str | None, label: str, offer: Offer) -> Taken:
+def _decoded(file: StreamedFile, entry: str | None, label: str, offer: Offer) -> Taken:
     draft = settings.FOLDER.incoming / f"{uuid.uuid4().hex}.npz"
     try:
-        answer = jail.take(path, entry, offer.specs(), draft)
+        answer = jail.take(file.path, entry, offer.specs(), draft)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
     facts = answer["facts"] | {"tags": kept(answer["tags"])}
-    return Taken(label, answer["content_id"], facts, answer["stored_bytes"], draft)
+    return Taken(label, answer["content_id"] or file.content_id, facts, answer["stored_bytes"], draft)
 
 
 def _enter(request: HttpRequest, user: User, bundle: RegisteredBundle, taken: list[Taken], entered: Entered) -> None:
@@ -144,11 +145,14 @@ def _enter(request: HttpRequest, user: User, bundle: RegisteredBundle, taken: li
     try:
         with transaction.atomic():
             _charge(user, sum(item.stored_bytes for item in taken))
+            known = _known(user, [item.content_id for item in taken])
             for item in taken:
-                image = _known_image(user, item)
+                image = known.get(item.content_id)
                 if image is None:
-                    read = _new_read(_new_image(user, item, moved), bundle, entered.batch)
+                    known[item.content_id] = image = _new_image(user, item, moved)
+                    read = _new_read(image, bundle, entered.batch)
                 else:
+                    _uncharge(user, item.stored_bytes)
                     read = _queued(image, bundle, entered.batch)
                 entered.reads.append((item.label, read))
             record(request, "upload", f"batch {entered.batch.hex}", told, actor=user.pk)
@@ -167,12 +171,15 @@ def _charge(user: User, size: int) -> None:
         raise OverQuota
 
 
-def _known_image(user: User, item: Taken) -> StoredImage | None:
-    """The stored image of this content, for which nothing is charged; None where there is none yet."""
-    known = StoredImage.objects.filter(owner=user, content_id=item.content_id).first()
-    if known is not None and item.stored_bytes:
-        User.objects.filter(pk=user.pk).update(stored_bytes=F("stored_bytes") - item.stored_bytes)
-    return known
+def _uncharge(user: User, size: int) -> None:
+    if size:
+        User.objects.filter(pk=user.pk).update(stored_bytes=F("stored_bytes") - size)
+
+
+def _known(user: User, contents: list[str]) -> dict[str, StoredImage]:
+    """Stored images of these contents, by content."""
+    found = StoredImage.objects.filter(owner=user, content_id__in=contents)
+    return {image.content_id: image for image in found.only("owner", "content_id", "name")}
 
 
 def _new_image(user: User, item: Taken, moved: list[Path]) -> StoredImage:
@@ -200,6 +207,7 @@ def _queued(image: StoredImage, bundle: RegisteredBundle, batch: uuid.UUID) -> R
     read = Read.objects.filter(image=image, bundle=bundle).first()
     if read is None:
         return _new_read(image, bundle, batch)
+    read.image, read.bundle = image, bundle
     if read.state == State.FAILED:
         again = Read.objects.filter(pk=read.pk, state=State.FAILED)
         again.update(state=State.QUEUED, attempt=0, worker="", lease_until=None, reason="", finished=None)

@@ -40,7 +40,7 @@ def spec_key(spec: PixelSpec) -> str:
 
 
 def take_in(content: bytes, specs: list[PixelSpec], policy: DecodePolicy, out: Path) -> Decoded:
-    """Decode an image for the eye and for each of `specs`, and write it to `out`, on disk when this returns.
+    """Decode an image for the eye and for each of `specs`, and write it to `out`; `places.put_in_place` makes it last.
 
     Raises `Refusal`. What a model gets is what `Bundle.read` would give it, whatever is kept for the eye.
     """
@@ -55,8 +55,6 @@ def take_in(content: bytes, specs: list[PixelSpec], policy: DecodePolicy, out: P
     with open(out, "xb") as opened:
         os.fchmod(opened.fileno(), 0o600)
         np.savez(opened, allow_pickle=False, **arrays)
-        opened.flush()
-        os.fsync(opened.fileno())
     return decoded
 
 

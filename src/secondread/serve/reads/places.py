@@ -18,11 +18,19 @@ def image_path(identifier: uuid.UUID) -> Path:
 
 
 def put_in_place(draft: Path, path: Path) -> None:
-    """Give a file, already on disk, its final name; on disk when this returns."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    os.rename(draft, path)
-    handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    """Give a file its final name; file and name are on disk when this returns.
+
+    Only now is the file itself sent to disk: before, its creation and its renaming would each be written out.
+    """
+    folder = path.parent
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        os.rename(draft, path)
+    except FileNotFoundError:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        os.rename(draft, path)
+    for written, flags in ((path, os.O_RDONLY), (folder, os.O_RDONLY | os.O_DIRECTORY)):
+        handle = os.open(written, flags)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -78,7 +78,7 @@ def state(request: HttpRequest, identifier: uuid.UUID) -> JsonResponse:
     """Where the read stands; waits a while for it to end."""
     found = own_read(user_of(request), identifier)
     if found.pending and request.GET.get("wait"):
-        await_end(found.id, LONG_POLL)
+        await_end(found, LONG_POLL)
         found = own_read(user_of(request), identifier)
     return JsonResponse({"state": found.state, "pending": found.pending})
 
@@ -105,7 +105,7 @@ def again(request: HttpRequest, identifier: uuid.UUID) -> HttpResponse:
         return redirect("read", identifier)
     new = door.read_again(user, image, bundle)
     record(request, "upload", f"read {new.id}", "again, with another bundle")
-    await_end(new.id, 3.0)
+    await_end(new, 3.0)
     return redirect("read", new.id)
 
 

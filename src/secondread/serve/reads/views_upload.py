@@ -76,7 +76,7 @@ def _taken_in(request: HttpRequest) -> HttpResponse:
 
 def _answer(request: HttpRequest, entered: door.Entered) -> HttpResponse:
     if len(entered.reads) == 1:
-        await_end(entered.reads[0][1].id, PATIENCE)
+        await_end(entered.reads[0][1], PATIENCE)
     if wants_json(request):
         return JsonResponse(
             {
