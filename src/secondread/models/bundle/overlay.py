@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from secondread.images.decode_types import Fit
 
-# Viridis at quarters: lightness rises with the value, and blue to yellow is told apart by all common colour deficits
-STOPS = np.asarray([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]], np.float32)
+# Inferno from a fifth on: lightness rises with the value, all colour deficits can follow it, no grey looks like it
+STOPS = np.asarray([[66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]], np.float32)
 STRONGEST = 0.65
 """Opacity at the top of the scale."""
 NOTHING = 1e-6
@@ -45,7 +45,7 @@ def overlay(pixels: NDArray[np.uint8], heat: NDArray[np.float32], top: float) ->
     """The image [H,W] or [H,W,3] under its map [H,W]; `top` is the value at the end of the colour scale."""
     rgb = np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
     shares = np.clip(heat / top, 0.0, 1.0) if top > NOTHING else np.zeros_like(heat)
-    opacity = (STRONGEST * np.sqrt(shares))[..., None]
+    opacity = (STRONGEST * shares)[..., None]
     mixed = rgb * (1.0 - opacity) + colours(shares) * opacity
     return Image.fromarray(np.round(mixed).astype(np.uint8))
 
@@ -78,8 +78,10 @@ def shrunk(pixels: NDArray[np.uint8], longest: int = LONGEST_SIDE) -> NDArray[np
 
 
 def _resized(heat: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Bicubic: a coarse map between its cells without edges that look like findings; overshoot is cut off."""
     image = Image.fromarray(np.ascontiguousarray(heat, dtype=np.float32))
-    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)
+    made = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
+    return np.clip(made, heat.min(), heat.max())
 
 
 def _centred(square: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:

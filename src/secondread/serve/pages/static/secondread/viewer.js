@@ -8,7 +8,7 @@
   const readout = root.querySelector(".readout");
   const control = (name) => root.querySelector(`[data-do=${name}]`);
   const paper = canvas.getContext("2d");
-  const STOPS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]]; // viridis
+  const STOPS = [[66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]]; // inferno from a fifth on
   const NAMES = { file: "as the file asks", auto: "this image", full: "full range" };
 
   const view = { zoom: 1, x: 0, y: 0, low: 0, high: 255, invert: false, heat: false, opacity: 0.6, fitted: true };
@@ -138,9 +138,19 @@
       const share = values[from + at] / 255;
       const place = share * (STOPS.length - 1), low = Math.min(Math.floor(place), STOPS.length - 2), part = place - low;
       for (let c = 0; c < 3; c++) data.data[4 * at + c] = STOPS[low][c] * (1 - part) + STOPS[low + 1][c] * part;
-      data.data[4 * at + 3] = 255 * Math.sqrt(share);
+      data.data[4 * at + 3] = 255 * share;
     }
     ink.putImageData(data, 0, 0);
+    while (warm.width < 256) warm = doubled(warm);
+  }
+
+  // step by step: enlarged at once, a coarse map shows its cells
+  function doubled(small) {
+    const made = document.createElement("canvas");
+    made.width = 2 * small.width;
+    made.height = 2 * small.height;
+    made.getContext("2d").drawImage(small, 0, 0, made.width, made.height);
+    return made;
   }
 
   // --- acts
