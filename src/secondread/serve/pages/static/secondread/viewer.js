@@ -65,7 +65,7 @@
     paper.setTransform(1, 0, 0, 1, 0, 0);
     paper.clearRect(0, 0, canvas.width, canvas.height);
     paper.setTransform(view.zoom * scale, 0, 0, view.zoom * scale, view.x * scale, view.y * scale);
-    paper.imageSmoothingEnabled = view.zoom < 2;
+    paper.imageSmoothingEnabled = view.zoom < 8; // from there on whoever looks wants to see pixels
     paper.imageSmoothingQuality = "high";
     paper.drawImage(shown, 0, 0);
     if (view.heat && warm) {
