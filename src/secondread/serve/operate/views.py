@@ -122,7 +122,7 @@ def change_bundle(request: HttpRequest, sha256: str) -> HttpResponse:
 @require_safe
 @operators_only
 def reads(request: HttpRequest) -> HttpResponse:
-    found = Read.objects.select_related("owner", "bundle").defer("heat", "result", "bundle__card", "decision")
+    found = Read.objects.prefetch_related("owner", "bundle").defer("heat", "result", "decision")
     state = request.GET.get("state", "")
     if state in State.values:
         found = found.filter(state=state)

@@ -12,6 +12,7 @@ from django.http import QueryDict
 
 from secondread.serve.accounts.models import User
 from secondread.serve.reads.models import Read, State
+from secondread.serve.reads.own import first_of
 
 PAGE = 24
 COUNT_UP_TO = 1000
@@ -80,8 +81,7 @@ def page(user: User, search: Search) -> Page:
     if search.after:
         moment, identifier = search.after
         reads = reads.filter(Q(created__lt=moment) | Q(created=moment, id__lt=identifier), created__lte=moment)
-    whole = reads.select_related("image", "bundle", "feedback").defer("heat", "bundle__card")
-    some = list(whole[: PAGE + 1])
+    some = first_of(reads, PAGE + 1)
     shown = some[:PAGE]
     following = f"{shown[-1].created.isoformat()}~{shown[-1].id}" if len(some) > PAGE else ""
     return Page(shown, following)

@@ -19,6 +19,7 @@ from secondread.serve.reads.admission import PLACES, RETRY_SECONDS, Busy
 from secondread.serve.reads.awaiting import await_end
 from secondread.serve.reads.jail import OutOfSpace
 from secondread.serve.reads.models import Read
+from secondread.serve.reads.own import first_of
 from secondread.serve.reads.streaming import StreamedFile
 
 PATIENCE = 3.0
@@ -43,8 +44,8 @@ def upload(request: HttpRequest) -> HttpResponse:
 def _page(request: HttpRequest) -> HttpResponse:
     user = _user(request)
     bundles = list(RegisteredBundle.objects.filter(active=True))
-    recent = Read.objects.filter(owner=user).select_related("image", "bundle").defer("heat", "bundle__card")
-    return render(request, "upload.html", {"bundles": bundles, "recent": recent.order_by("-created", "-id")[:6]})
+    recent = first_of(Read.objects.filter(owner=user).order_by("-created", "-id"), 6)
+    return render(request, "upload.html", {"bundles": bundles, "recent": recent})
 
 
 @csrf_protect
