@@ -9,6 +9,7 @@ from secondread.evaluate.blocks import EVERY_MODEL
 from secondread.evaluate.leakage import MARK, stamp
 from secondread.evaluate.lookup import Lookup, difference_of, records
 from secondread.evaluate.record import Record
+from secondread.evaluate.unlearned import failed
 from secondread.pages.blocks import Banner, Tile
 from secondread.pages.numbers import Number, metric_title, metric_word
 from secondread.pages.sentences import Piece, Sentence, Setting, listed
@@ -30,7 +31,8 @@ def summary_of(record: Record) -> dict[str, Any]:
 def sentences(record: Record) -> list[Sentence]:
     look = Lookup.of(record)
     first = [compared(record, look), picked(record, look)]
-    return [*first, *treatments(record, look), *networks(record, look), certainty(record), suspect(record)]
+    claims = [*failed(record.evidence), *treatments(record, look), *networks(record, look)]
+    return [*first, *claims, certainty(record), suspect(record)]
 
 
 def networks(record: Record, look: Lookup) -> list[Sentence]:
@@ -147,16 +149,8 @@ def _of_kind(kind: str, rows: list[dict[str, Any]], baseline: str, metric: str, 
     if kind in ("better", "worse"):
         where = networks or [" with every network"] if with_names or alike else []
         once = ", over one training of each: another seed may say otherwise" if all(row["once"] for row in rows) else ""
-        return [
-            "It is ",
-            kind,
-            " than ",
-            Name(baseline),
-            *where,
-            f" ({metric_word(metric)}: ",
-            *_named(rows),
-            f"){once}.",
-        ]
+        heading: list[Any] = ["It is ", kind, " than ", Name(baseline), *where, f" ({metric_word(metric)}: "]
+        return [*heading, *_named(rows), f"){once}."]
     where = networks or [" with any network"] if with_names or alike else []
     if kind == "no difference shown":
         biggest = max((row["mde"] for row in rows if math.isfinite(row["mde"])), default=math.nan)
