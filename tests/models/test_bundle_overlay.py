@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from secondread.images.decode_resize import resize_to
 from secondread.images.decode_types import Fit
-from secondread.models.bundle.overlay import colours, onto_image, overlay, shrunk
+from secondread.models.bundle.overlay import captioned, colours, onto_image, overlay, shrunk
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -56,3 +57,15 @@ def test_nothing_is_drawn_where_there_is_no_heat() -> None:
 def test_shrunk_keeps_the_aspect() -> None:
     assert shrunk(np.zeros((100, 50), np.uint8), 60).shape == (60, 30)
     assert shrunk(np.zeros((50, 40, 3), np.uint8), 60).shape == (50, 40, 3)
+
+
+@pytest.mark.parametrize("side", [64, 256, 700])
+@pytest.mark.parametrize("top", [0.0, 0.9])
+def test_every_word_of_a_caption_is_on_the_picture(side: int, top: float) -> None:
+    """The last words are the caution: another last word is another picture, and nothing touches the right edge."""
+    plain = Image.new("RGB", (side, side))
+    said = "PNEUMONIA 0.98 (read): attention on a grid of 2 × 2, smoothed; not the border of a "
+    one, other = (np.asarray(captioned(plain, said + word, top)) for word in ("lesion", "finding"))
+    assert one.shape == other.shape
+    assert (one != other).any()
+    assert (one[side:, -2:] == 255).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import random
@@ -204,6 +205,23 @@ def test_a_full_disk_takes_nothing_in(monkeypatch: pytest.MonkeyPatch, as_alice:
     image = SimpleUploadedFile("y.png", GOOD)
     answer = as_alice.post("/read/", {"bundle": bundle.sha256, "image": image}, HTTP_ACCEPT="application/json")
     assert (answer.status_code, answer.json()["code"]) == (507, "disk_full")
+    assert nothing_is_left()
+
+
+def test_a_disk_that_is_found_full_when_written_out_keeps_nothing(
+    monkeypatch: pytest.MonkeyPatch, as_alice: Client, alice: User, bundle: Any
+) -> None:
+    """Quotas and network disks say so at the end; such a disk cannot be made here."""
+
+    def full(_: int) -> None:
+        raise OSError(errno.EDQUOT, "quota")
+
+    monkeypatch.setattr("secondread.serve.reads.places.os.fsync", full)
+    image = SimpleUploadedFile("y.png", GOOD)
+    answer = as_alice.post("/read/", {"bundle": bundle.sha256, "image": image}, HTTP_ACCEPT="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (507, "disk_full")
+    alice.refresh_from_db()
+    assert alice.stored_bytes == 0
     assert nothing_is_left()
 
 

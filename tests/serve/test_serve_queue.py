@@ -231,11 +231,21 @@ def test_a_waiting_thread_is_woken_by_its_read_alone(tmp_path: Any) -> None:
     ring(tmp_path, "result", mine)
     assert event.wait(5.0)
     assert not second.is_set()
-    late = waiters.expect(mine)  # the read ended between being seen and being waited for
-    assert late.is_set()
-    for about, waited in ((mine, event), (mine, late), (other, second)):
-        waiters.done(about, waited)
+    waiters.done(mine, event)
+    waiters.done(other, second)
     assert not waiters.events
+
+
+def test_a_ring_that_nobody_waited_for_wakes_the_first_who_comes_and_no_other(tmp_path: Any) -> None:
+    waiters = Waiters(tmp_path)
+    ended, next_one = uuid.uuid4(), uuid.uuid4()
+    heard = waiters.expect(next_one)
+    ring(tmp_path, "result", ended)  # between being seen and being waited for
+    ring(tmp_path, "result", next_one)
+    assert heard.wait(5.0)  # and so the ring before it was heard too
+    assert waiters.expect(ended).is_set()
+    assert not waiters.expect(ended).is_set()  # begun anew
+    assert not waiters.expect(next_one).is_set()  # somebody did wait
 
 
 def test_nobody_waits_for_a_read_that_has_ended(alice: User, bundle: RegisteredBundle) -> None:

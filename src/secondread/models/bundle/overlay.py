@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from secondread.images.decode_types import Fit
 
-# Inferno from a fifth on: lightness rises with the value, all colour deficits can follow it, no grey looks like it
-STOPS = np.asarray([[66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]], np.float32)
+# Inferno from .2 to .9: lightness rises with the value, all colour deficits can follow it, nothing in it is nearly grey
+STOPS = np.asarray([[66, 10, 104], [138, 34, 106], [204, 66, 72], [247, 130, 18], [246, 215, 70]], np.float32)
 STRONGEST = 0.65
 """Opacity at the top of the scale."""
 NOTHING = 1e-6
@@ -51,21 +51,37 @@ def overlay(pixels: NDArray[np.uint8], heat: NDArray[np.float32], top: float) ->
 
 
 def captioned(picture: Image.Image, caption: str, top: float, empty: str = "no positive evidence") -> Image.Image:
-    """The picture with a line of text and the colour scale (0 to `top`) below it; `empty` where there is no scale."""
-    scale = max(picture.width, 256) / 512
-    line = round(22 * scale)
-    made = Image.new("RGB", (max(picture.width, 256), picture.height + 2 * line), "white")
-    made.paste(picture, ((made.width - picture.width) // 2, 0))
-    draw, font = ImageDraw.Draw(made), ImageFont.load_default(max(10, round(14 * scale)))
-    draw.text((4, picture.height + 1), caption, "black", font)
+    """The picture with its caption and the colour scale (0 to `top`) below it; `empty` where there is no scale."""
+    width = max(picture.width, 256)
+    line, font = round(22 * width / 512), ImageFont.load_default(max(10, round(14 * width / 512)))
+    line = max(line, 12)  # the smallest letters need as much
+    lines = _wrapped(caption, font, width - 8)
+    below = picture.height + line * len(lines)
+    made = Image.new("RGB", (width, below + line), "white")
+    made.paste(picture, ((width - picture.width) // 2, 0))
+    draw = ImageDraw.Draw(made)
+    for at, text in enumerate(lines):
+        draw.text((4, picture.height + at * line + 1), text, "black", font)
     if top <= NOTHING:
-        draw.text((4, picture.height + line), empty, "black", font)
+        draw.text((4, below), empty, "black", font)
         return made
-    bar = np.linspace(0, 1, max(made.width // 3, 2), dtype=np.float32)
+    bar = np.linspace(0, 1, width // 3, dtype=np.float32)
     coloured = np.repeat(np.round(colours(bar)).astype(np.uint8)[None], max(line // 2, 4), axis=0)
-    made.paste(Image.fromarray(coloured), (4, picture.height + line + line // 4))
-    draw.text((made.width // 3 + 12, picture.height + line), f"0 to {top:.3g}", "black", font)
+    made.paste(Image.fromarray(coloured), (4, below + line // 4))
+    draw.text((width // 3 + 12, below), f"0 to {top:.3g}", "black", font)
     return made
+
+
+def _wrapped(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Lines of whole words no wider than `width` pixels; a word that is wider stands alone."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def shrunk(pixels: NDArray[np.uint8], longest: int = LONGEST_SIDE) -> NDArray[np.uint8]:

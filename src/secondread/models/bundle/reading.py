@@ -109,7 +109,11 @@ def _write_overlays(bundle: Bundle, ready: _Ready, reading: Reading, folder: Pat
     for name in _decided(reading):
         height, width = shown.shape[:2]
         heat = onto_image(reading.heat[name], height, width, bundle.card.fit, bundle.card.crop_border)
-        caption = f"{name} {reading.probabilities[name]:.2f} ({reading.status}): attention, not the border of a lesion"
+        grid = " × ".join(str(side) for side in reading.heat[name].shape)
+        caption = (
+            f"{name} {reading.probabilities[name]:.2f} ({reading.status}): attention on a grid of {grid}, smoothed; "
+            "not the border of a lesion"
+        )
         picture = captioned(overlay(shown, heat, top), caption, top if reading.heat[name].max() > 0 else 0.0)
         path = folder / f"{_safe(Path(ready.file).stem)}-{ready.content_id[:8]}-{_safe(name)}.png"
         write_with(path, partial(picture.save, format="PNG"))

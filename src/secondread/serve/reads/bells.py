@@ -12,10 +12,8 @@ from pathlib import Path
 
 WORK, RESULT = "work", "result"
 RING = 16  # bytes of one message, an identifier; smaller than PIPE_BUF, so that messages never mix
-
-
 JUST_NOW = 16
-"""Results whose ring is remembered, for who saw the read pending and comes to wait a moment too late."""
+"""Rings heard while nobody waited that are remembered, for who saw the read pending and comes a moment too late."""
 
 
 class Listener:
@@ -76,6 +74,7 @@ class Waiters:
         event = threading.Event()
         with self.lock:
             if about in self.rung:
+                self.rung.remove(about)  # once: a read that is begun anew is waited for again
                 event.set()
             self.events.setdefault(about, []).append(event)
         return event
@@ -92,7 +91,8 @@ class Waiters:
         while True:
             for about in self.listener.heard(60.0):
                 with self.lock:
-                    self.rung.append(about)
                     waiting = list(self.events.get(about, []))
+                    if not waiting:
+                        self.rung.append(about)
                 for event in waiting:
                     event.set()

@@ -190,8 +190,8 @@ def _new_image(user: User, item: Taken, moved: list[Path]) -> StoredImage:
         name=item.label[:255] if user.keep_names else "",
     )  # fmt: skip
     path = image_path(image.id)
+    moved.append(path)  # before it lies there: a disk may say only when it is written out that it is full
     put_in_place(item.draft, path)
-    moved.append(path)
     image.save(force_insert=True)
     return image
 

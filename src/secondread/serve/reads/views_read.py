@@ -45,6 +45,7 @@ def _context(request: HttpRequest, found: Read) -> dict[str, Any]:
         "verdict": verdict_of(found, card),
         "heat_classes": card["classes"] if heat and found.state != "refused" else [],
         "heat_first": _first_heat(found, card) if heat else 0,
+        "heat_grid": " × ".join(str(side) for side in heat["shape"][1:]) if heat else "",
         "feedback": Feedback.objects.filter(read=found).first(),
         "truths": [(name, spoken(name)) for name in card["classes"]],
         "before": before,

@@ -8,7 +8,7 @@
   const readout = root.querySelector(".readout");
   const control = (name) => root.querySelector(`[data-do=${name}]`);
   const paper = canvas.getContext("2d");
-  const STOPS = [[66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]]; // inferno from a fifth on
+  const STOPS = [[66, 10, 104], [138, 34, 106], [204, 66, 72], [247, 130, 18], [246, 215, 70]]; // inferno from .2 to .9
   const NAMES = { file: "as the file asks", auto: "this image", full: "full range" };
 
   const view = { zoom: 1, x: 0, y: 0, low: 0, high: 255, invert: false, heat: false, opacity: 0.6, fitted: true };
