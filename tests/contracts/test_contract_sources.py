@@ -16,7 +16,8 @@ from secondread.images.phantom import PhantomSpec, write_phantom
 
 FORMATS = {"class_folders": "folder", "table": "folder", "chexpert": "chexpert", "nih": "nih", "npz": "npz",
            "dicom": "dicom", "phantom": "", "auto": "folder"}  # fmt: skip
-SPLITS = {"grouped": {}, "kfold": {"folds": 3}, "official": {"crossing": "drop"}, "image_level": {}}
+SPLITS = {"grouped": {}, "kfold": {"folds": 3}, "official": {"crossing": "drop"}, "image_level": {},
+          "families": {"folds": 2, "family": "(.)$"}}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", list(parts("sources")))

@@ -35,6 +35,8 @@ def data(record: Record) -> str:
             f"Images were split by patient ({how}) together with clusters of duplicates, so that no patient and no "
             f"copy of an image stands on two sides ({_part(split)})."
         )
+    if split.name == "families":
+        told.append("Each fold was tested on families of images (site or kind of file name) absent from its training.")
     some = [arm for arm in record.evidence.leaky if not record.split_proof.get("leaky")]
     if some:
         told.append(

@@ -7,15 +7,14 @@ every trial by every subgroup would mostly show chance.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from secondread.core.families import name_family
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir
 from secondread.core.tables import Dataset, read_table
@@ -171,14 +170,6 @@ def _families(one: Judged, rows: pd.DataFrame) -> tuple[str, NDArray[np.object_]
 
 def _name_family(part: Part) -> NDArray[np.object_]:
     return np.array([name_family(str(row_id)) for row_id in part.row_ids], dtype=object)
-
-
-def name_family(row_id: str) -> str:
-    """What file names have in common: the letters before the first digit, and the ending."""
-    name = PurePosixPath(row_id.split("#")[0]).name
-    stem, _, ending = name.rpartition(".")
-    letters = re.match(r"[^\d]*", stem)
-    return f"{letters.group(0) if letters else ''}….{ending.lower()}" if stem else "…"
 
 
 def _kept(values: NDArray[np.object_]) -> Iterator[str]:

@@ -142,11 +142,12 @@ def _split(study: Study, where: StudyDir) -> None:
         patients_known=_patients_known(rows, dataset),
         exclusive=dataset.task != "multilabel",
     )
+    told: list[str] = splits.attrs.get("notes", [])
     write_table(splits, where.splits, SPLIT_COLUMNS)
-    write_json(where.split_proof, proof)
+    write_json(where.split_proof, proof | {"notes": [*told, *proof["notes"]]})
     if leaky:
         say("  LEAKY PROTOCOL: images are split one by one, as the study asks")
-    for note in proof["notes"][:4]:
+    for note in [*told[:4], *proof["notes"][:4]]:
         say(f"  {note}")
 
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.registry import part
 from secondread.core.tables import SPLITS
+from secondread.prepare.families import families_of, fold_note, fold_of_family, leave_out
 from secondread.prepare.stratify import deal
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -44,6 +45,35 @@ def kfold(
     if folds < 2:
         raise WrongRequest("prepare.split: kfold needs folds: 2 or more (five is usual)")
     return _all(rows, rows["group"], labels_NK, seed, 1.0 / folds, val, repeats, folds)
+
+
+@part("splits", "families")
+def families(
+    rows: pd.DataFrame,
+    labels_NK: Labels,
+    seed: int,
+    /,
+    *,
+    folds: Count = 1,
+    val: Share = 0.15,
+    family: str = "",
+    repeats: Count = 1,
+) -> pd.DataFrame:
+    """Leave families out: each of `folds` tests sites (or kinds of file names) that it trains on nothing of."""
+    if folds < 2:
+        raise WrongRequest(
+            "prepare.split: families needs folds: 2 or more, at most as many as the class with the fewest has families"
+        )
+    of = families_of(rows, family)
+    parts, notes = [], []
+    for repeat in range(repeats):
+        tested = fold_of_family(of, labels_NK, _classes(rows, labels_NK), folds, np.random.default_rng([seed, repeat]))
+        for fold in range(folds):
+            split = pd.Series(leave_out(tested == fold, rows["group"]), index=rows.index, dtype="object")
+            _cut_validation(split, rows["group"], labels_NK, val, np.random.default_rng([seed, repeat, 3, fold]))
+            notes.append(fold_note(f"repeat {repeat}, fold {fold}", of, split.to_numpy()))
+            parts.append(_kept_table(rows, split, repeat, fold))
+    return _told(parts, notes)
 
 
 @part("splits", "image_level")
@@ -89,8 +119,7 @@ def official(
         made = split.copy()
         if not own_val.any():
             _cut_validation(made, rows["group"], labels_NK, val or 0.1, np.random.default_rng([seed, repeat, 2]))
-        kept = made.notna().to_numpy()
-        parts.append(_table(rows["row_id"].to_numpy()[kept], made.to_numpy()[kept], repeat, 0))
+        parts.append(_kept_table(rows, made, repeat, 0))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -165,6 +194,25 @@ def _folds(
         rng = np.random.default_rng([*seed, 1, fold])
         split[rest] = names[deal(groups[rest], labels_NK[rest], [1.0 - share, share], rng)]
         yield fold, split
+
+
+def _classes(rows: pd.DataFrame, labels_NK: Labels) -> list[str]:
+    """Names of the labels' columns, for messages."""
+    named = [str(name).removeprefix("y_") for name in rows.columns if str(name).startswith("y_")]
+    return named if len(named) == labels_NK.shape[1] else [f"class {k}" for k in range(labels_NK.shape[1])]
+
+
+def _told(parts: list[pd.DataFrame], notes: list[str]) -> pd.DataFrame:
+    """The table of all folds, with what is to be said of it in `attrs["notes"]`."""
+    table = pd.concat(parts, ignore_index=True)
+    table.attrs["notes"] = notes
+    return table
+
+
+def _kept_table(rows: pd.DataFrame, split: pd.Series, repeat: int, fold: int) -> pd.DataFrame:
+    """Rows that the split leaves out (None) do not stand in its table."""
+    kept = split.notna().to_numpy()
+    return _table(rows["row_id"].to_numpy()[kept], split.to_numpy()[kept], repeat, fold)
 
 
 def _table(row_ids: NDArray[np.object_], split: NDArray[np.object_], repeat: int, fold: int) -> pd.DataFrame:
