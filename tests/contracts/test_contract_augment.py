@@ -122,3 +122,58 @@ def test_cutmix_labels_are_the_areas() -> None:
     changed, labels = built("cutmix")(images, torch.eye(2), chance(8))
     white = (changed == 255).float().mean(dim=(1, 2, 3))
     torch.testing.assert_close(labels[:, 1], white)
+
+
+def still(**changed: float) -> Augment:
+    """`acquisition` that changes nothing but what is asked for."""
+    options = dict.fromkeys(("rotation", "shift", "zoom", "aspect", "gamma", "window", "sharpness", "noise"), 0.0)
+    made: Augment = resolve("augment", ref("acquisition", **options | changed))()
+    return made
+
+
+def test_acquisition_of_nothing_is_the_image_itself() -> None:
+    images = smooth_images(4, 1)
+    torch.testing.assert_close(still()(images, one_hot(4), chance())[0], images, rtol=1e-4, atol=1e-2)
+
+
+def test_exposure_bends_grey_values_both_ways_and_keeps_black_and_white() -> None:
+    ramp = torch.linspace(0, 255, 64).expand(16, 1, 8, -1).contiguous()
+    changed, _ = still(gamma=0.5)(ramp, one_hot(16), chance())
+    assert (changed.diff(dim=-1) > 0).all()
+    torch.testing.assert_close(changed[..., [0, -1]], ramp[..., [0, -1]])
+    brighter = changed.mean(dim=(1, 2, 3)) > ramp.mean()
+    assert 4 <= int(brighter.sum()) <= 12
+    middle = torch.log(changed[:, 0, 0, 32] / 255) / torch.log(ramp[:, 0, 0, 32] / 255)  # the power itself
+    assert middle.min() >= 1 / 1.5 - 1e-4
+    assert middle.max() <= 1.5 + 1e-4
+
+
+def test_the_window_is_a_straight_line_of_each_image() -> None:
+    images = smooth_images(16, 1)
+    changed, _ = still(window=0.15)(images, one_hot(16), chance())
+    for new, old in zip(changed.flatten(1), images.flatten(1), strict=True):
+        inside = (new > 0) & (new < 255)
+        assert torch.corrcoef(torch.stack([new[inside], old[inside]]))[0, 1] > 0.9999
+    assert changed.std(dim=(1, 2, 3)).div(images.std(dim=(1, 2, 3))).sub(1).abs().max() > 0.05
+
+
+def test_sharpness_goes_both_ways_and_leaves_flat_images_alone() -> None:
+    edges = (torch.arange(32) // 4 % 2 * 100.0 + 80).expand(16, 1, 32, -1).contiguous()
+    changed, _ = still(sharpness=0.6)(edges, one_hot(16), chance())
+    spread = changed.std(dim=(1, 2, 3)) / edges.std(dim=(1, 2, 3))
+    assert spread.min() < 0.95
+    assert spread.max() > 1.05
+    flat = torch.full((4, 1, 16, 16), 90.0)
+    torch.testing.assert_close(still(sharpness=0.6)(flat, one_hot(4), chance())[0], flat)
+
+
+def test_aspect_changes_width_against_height() -> None:
+    """A disc becomes an ellipse; the area that it covers stays."""
+    place = torch.linspace(-1, 1, 65)
+    disc = ((place[:, None] ** 2 + place**2 < 0.25) * 200.0).expand(12, 1, -1, -1).contiguous()
+    changed, _ = still(aspect=0.4)(disc, one_hot(12), chance())
+    seen = changed[:, 0] > 100
+    wide, tall = seen.any(dim=1).sum(dim=1).float(), seen.any(dim=2).sum(dim=1).float()
+    assert (wide / tall).max() > 1.15
+    assert (wide / tall).min() < 1 / 1.15
+    torch.testing.assert_close(changed.mean(dim=(1, 2, 3)), disc.mean(dim=(1, 2, 3)), rtol=0.03, atol=0)

@@ -18,7 +18,16 @@ from torch import Tensor
 from secondread.core.registry import part
 from secondread.images.augment_geometry import Geometry, warped
 from secondread.images.augment_mixing import mixed_images, pasted_images
-from secondread.images.augment_photometry import blurred, brightened, contrasted, cut_out, noised
+from secondread.images.augment_photometry import (
+    blurred,
+    brightened,
+    contrasted,
+    cut_out,
+    exposed,
+    noised,
+    resharpened,
+    windowed,
+)
 
 Augment = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 Degrees = Annotated[float, Field(ge=0.0, le=180.0)]
@@ -90,6 +99,32 @@ def strong(
         images = blurred(images, blur, generator)
         images = noised(images, noise, generator)
         return cut_out(images, cutout, generator)
+
+    return ImagesOnly(change)
+
+
+@part("augment", "acquisition")
+def acquisition(
+    *,
+    rotation: Degrees = 5.0,
+    shift: Share = 0.08,
+    zoom: Share = 0.2,
+    aspect: Share = 0.2,
+    gamma: Share = 0.5,
+    window: Share = 0.15,
+    sharpness: Share = 0.6,
+    noise: Share = 0.02,
+) -> Augment:
+    """What differs between machines and sites: framing, aspect, exposure, window, sharpness and noise; no flips."""
+    geometry = Geometry(rotation, shift, zoom, aspect=aspect)
+
+    def change(images: Tensor, generator: torch.Generator) -> Tensor:
+        images = warped(images, geometry, generator)
+        images = resharpened(images, sharpness, generator)
+        images = noised(images, noise, generator)
+        return windowed(
+            exposed(images, gamma, generator), window, generator
+        )  # the display comes last, as it does there
 
     return ImagesOnly(change)
 

@@ -12,17 +12,19 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Geometry:
-    """Greatest rotation (degrees either way), shift (share of the side), zoom (share), and which flips are made."""
+    """Greatest rotation (degrees either way), shift (share of the side), zoom (share), which flips, aspect (share)."""
 
     rotation: float = 0.0
     shift: float = 0.0
     zoom: float = 0.0
     horizontal: bool = False
     vertical: bool = False
+    aspect: float = 0.0
+    """How much wider than high, or the other way round, an image becomes; its area stays."""
 
     @property
     def only_flips(self) -> bool:
-        return not (self.rotation or self.shift or self.zoom)
+        return not (self.rotation or self.shift or self.zoom or self.aspect)
 
 
 def warped(images: Tensor, geometry: Geometry, generator: torch.Generator) -> Tensor:
@@ -35,13 +37,22 @@ def warped(images: Tensor, geometry: Geometry, generator: torch.Generator) -> Te
     if geometry.only_flips:
         return _flipped(images, *mirror)
     ratio = images.shape[-1] / images.shape[-2]
+    wide, tall = _sides(count, geometry.aspect, generator)
     cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
     theta = torch.stack([
-        torch.stack([cosine * mirror[0], -sine * mirror[1] / ratio, across], dim=1),
-        torch.stack([sine * mirror[0] * ratio, cosine * mirror[1], down], dim=1),
+        torch.stack([cosine * wide * mirror[0], -sine * wide * mirror[1] / ratio, across], dim=1),
+        torch.stack([sine * tall * mirror[0] * ratio, cosine * tall * mirror[1], down], dim=1),
     ], dim=1)  # fmt: skip
     grid = functional.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid.to(images.dtype), padding_mode="reflection", align_corners=False)
+
+
+def _sides(count: int, aspect: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Factors of width and height, of product 1; without `aspect` nothing is drawn, so that other draws stay."""
+    if not aspect:
+        return torch.ones(count), torch.ones(count)
+    wide = torch.exp(symmetric(count, math.log1p(aspect) / 2, generator))
+    return wide, 1 / wide
 
 
 def symmetric(count: int, reach: float, generator: torch.Generator) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -25,6 +26,24 @@ def contrasted(images: Tensor, reach: float, generator: torch.Generator) -> Tens
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     factor = 1 + _per_image(symmetric(len(images), reach, generator), images)
     return ((images - mean) * factor + mean).clamp(0, WHITE)
+
+
+def exposed(images: Tensor, reach: float, generator: torch.Generator) -> Tensor:
+    """Bend the grey values by a power (gamma) between 1 / (1 + `reach`) and 1 + `reach`; black and white stay."""
+    power = torch.exp(symmetric(len(images), math.log1p(reach), generator))
+    return (images / WHITE).clamp(min=0) ** _per_image(power, images) * WHITE
+
+
+def windowed(images: Tensor, reach: float, generator: torch.Generator) -> Tensor:
+    """Move the black and the white point, each by up to ±`reach` of the range; what falls outside is cut off."""
+    black, white = (_per_image(symmetric(len(images), reach, generator), images) for _ in range(2))
+    return ((images - black * WHITE) / (1 + white - black)).clamp(0, WHITE)
+
+
+def resharpened(images: Tensor, reach: float, generator: torch.Generator) -> Tensor:
+    """Blend with a 5×5 binomial blur by up to `reach`, or push as far away from it (an unsharp mask)."""
+    share = _per_image(symmetric(len(images), reach, generator), images)
+    return torch.lerp(images, _binomial(images), share).clamp(0, WHITE)
 
 
 def noised(images: Tensor, reach: float, generator: torch.Generator) -> Tensor:
