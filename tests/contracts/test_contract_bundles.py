@@ -32,7 +32,10 @@ HEADS: dict[str, tuple[Any, ...]] = {
 }
 NO_EXACT_MAP = {"timm/convnext_atto"}
 """Between its pooling and its head stands a LayerNorm."""
-CASES = NAMED | FOREIGN | HEADS
+EACH_BY_ITS_OWN: dict[str, tuple[Any, ...]] = {
+    f"{name}, each image normalised by itself": (name, "multiclass", 0, "image") for name in ("resnet18", "plain_cnn")
+}
+CASES = NAMED | FOREIGN | HEADS | EACH_BY_ITS_OWN
 SLOWEST_FIRST = ("densenet121", "efficientnet_b0", "googlenet", "resnet50v2", "resnet50")
 
 

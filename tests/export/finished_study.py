@@ -18,7 +18,7 @@ from PIL import Image
 
 from secondread.core.files import sha256_of_bytes, write_json
 from secondread.core.leakage import write_contents
-from secondread.core.spec import Study
+from secondread.core.spec import Normalise, Study
 from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import parse_study, save_study
 from secondread.core.tables import (
@@ -56,15 +56,17 @@ class Finished:
 
 
 def finished_study(
-    folder: Path, models: list[Any] | None = None, seeds: int = 1, steps: int = 60, token: bool = False, **sections: Any
-) -> Finished:
+    folder: Path, models: list[Any] | None = None, seeds: int = 1, steps: int = 60, token: bool = False,
+    normalise: Normalise = "dataset", **sections: Any,
+) -> Finished:  # fmt: skip
     """Write everything up to `evaluate` under `folder` (data in folder/data, the study in folder/study).
 
     `token`: squares are hardly visible, and every positive image has a bright token in one corner instead.
     """
     written = {
         "study": "squares", "about": "Squares in noise.", **sections,
-        "train": {"models": models or [{"name": "plain_cnn", "width": 8}], "size": SIZE, "seeds": list(range(seeds))},
+        "train": {"models": models or [{"name": "plain_cnn", "width": 8}], "size": SIZE, "seeds": list(range(seeds)),
+                  "normalise": normalise},
     }  # fmt: skip
     study = parse_study(written)
     where = StudyDir(folder / "study", folder / "data")
@@ -137,7 +139,9 @@ def _write_trial(
     study: Study, where: StudyDir, trial: Trial, rows: pd.DataFrame, pixels: NDArray[np.uint8], steps: int
 ) -> tuple[Trial, float]:
     spec = ModelSpec(2, 1, SIZE, "binary")
-    classifier = build_classifier(trial.model, spec, mean=[0.4], std=[0.15], seed=trial.seed)
+    classifier = build_classifier(
+        trial.model, spec, mean=[0.4], std=[0.15], normalise=trial.train.normalise, seed=trial.seed
+    )
     labels = (rows["label"] == "square").to_numpy()
     train = np.arange(SPLITS["train"])
     _fit(classifier, pixels[train], labels[train], steps, trial.seed)
@@ -148,6 +152,7 @@ def _write_trial(
         study.study, trial.arm, trial.model.label, trial.repeat, trial.fold, trial.seed, trial.model.name,
         trial.model.options, tuple(CLASSES), "binary", 1, SIZE, "stretch", "full_range", 0.0, (0.4,), (0.15,),
         trial.train.head, (0.5, 0.5), (0.5, 0.5), 1, steps, 1.0, "0" * 64,
+        normalise=trial.train.normalise,
     ).write(folder / "card.json")  # fmt: skip
     write_json(folder / "done.json", {"key": trial.name, "outputs": {}})
     with torch.no_grad():

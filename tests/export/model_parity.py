@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from secondread.core.spec import Head, PartRef
+from secondread.core.spec import Head, Normalise, PartRef
 from secondread.core.tables import Task
 from secondread.export.assemble import Engine
 from secondread.export.graph import Calibrated, ReadingGraph
@@ -59,20 +59,24 @@ def images_for(size: int) -> NDArray[np.uint8]:
     return images
 
 
-def exported(model: PartRef, task: Task = "multiclass", hidden: int = 0) -> tuple[Classifier, ReadingGraph, bytes]:
+def exported(
+    model: PartRef, task: Task = "multiclass", hidden: int = 0, normalise: Normalise = "dataset"
+) -> tuple[Classifier, ReadingGraph, bytes]:
     size = max(32, min_size(model.name))
     spec = ModelSpec(len(CLASSES), 1, size, task, Head(hidden=hidden))
-    classifier = lived_in(build_classifier(model, spec, mean=[0.5], std=[0.29], seed=0))
+    classifier = lived_in(build_classifier(model, spec, mean=[0.5], std=[0.29], normalise=normalise, seed=0))
     at = point(task)
     graph = ReadingGraph([classifier], Calibrated(task, list(at.scale), list(at.offset)), size, 1)
     return classifier, graph, to_onnx(graph, size, 1)
 
 
-def parity_of(written: str | dict[str, Any], task: Task = "multiclass", hidden: int = 0) -> tuple[Parity, str]:
+def parity_of(
+    written: str | dict[str, Any], task: Task = "multiclass", hidden: int = 0, normalise: Normalise = "dataset"
+) -> tuple[Parity, str]:
     """What the export of the model measures, and why it has no heatmaps (empty when it has)."""
     torch.set_num_threads(1)
     gc.disable()  # tracing makes millions of small objects, and the process ends soon
-    classifier, graph, content = exported(PartRef.model_validate(written), task, hidden)
+    classifier, graph, content = exported(PartRef.model_validate(written), task, hidden, normalise)
     images = images_for(classifier.backbone.spec.size)
     outputs = Engine(content, not graph.no_heatmaps, 1).run(images)
     gc.enable()

@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from export.finished_study import Finished
+from export.finished_study import Finished, finished_study, square_image
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import read_json, write_json
 from secondread.core.spec import Study, as_yaml
 from secondread.core.studyfile import parse_study
 from secondread.core.tables import read_table
 from secondread.export import run
+from secondread.models.build import load_trial
 from secondread.models.bundle import Bundle
 from secondread.models.bundle.container import LARGEST
 from secondread.models.chosen import chosen, picked
@@ -56,6 +58,25 @@ def test_reading_a_file_gives_the_study_s_prediction(exported: Finished) -> None
         named = dict(zip(point.classes, point.decide(wanted[None])[0], strict=True))
         assert isinstance(reading.decision, str)
         assert named[reading.decision] == 1
+
+
+def test_an_image_normalised_by_itself_is_read_alike_at_another_exposure(tmp_path: Path) -> None:
+    """The graph does it, and the card of the model says it: whoever reads needs to know nothing of it."""
+    made = finished_study(tmp_path, steps=30, normalise="image")
+    run.run(made.study, made.where)
+    bundle = Bundle.open(folder(made), threads=1)
+    pixels = np.stack([square_image(number, number % 2 == 1)[0] for number in range(40)])[:, None]
+    dim = np.round(pixels * 0.6 + 10).astype(np.uint8)
+    as_it_is, dimmed = bundle.run(pixels, heatmaps=True), bundle.run(dim, heatmaps=True)
+    np.testing.assert_allclose(dimmed.probabilities, as_it_is.probabilities, atol=0.02)
+    assert as_it_is.heatmaps is not None
+    assert dimmed.heatmaps is not None
+    assert np.corrcoef(as_it_is.heatmaps.ravel(), dimmed.heatmaps.ravel())[0, 1] > 0.99
+    assert "each image by its own mean and spread" in (folder(made) / "MODEL_CARD.md").read_text()
+    classifier, _ = load_trial(made.where.trial(picked(made.study, made.where).trial.name))
+    with torch.inference_mode():
+        wanted = classifier(torch.from_numpy(pixels)).numpy()
+    np.testing.assert_allclose(as_it_is.logits, wanted, atol=1e-3)
 
 
 def test_the_card_says_what_was_measured(exported: Finished) -> None:

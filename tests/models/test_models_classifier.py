@@ -137,3 +137,31 @@ def test_options_that_no_layer_takes_are_refused(name: str, options: dict[str, f
 def test_half_precision_is_taken_over_by_the_normalisation() -> None:
     built = build_classifier(ref("plain_cnn"), ModelSpec(2, 1, 32), mean=[0.5], std=[0.5], seed=0).eval()
     assert built.bfloat16()(GREY).dtype == torch.bfloat16
+
+
+# each image by its own mean and spread
+
+
+@pytest.mark.parametrize(("name", "channels"), [("resnet18", 1), ("resnet18", 3), ("plain_cnn", 1)])
+def test_an_image_normalised_by_itself_answers_alike_under_every_exposure(name: str, channels: int) -> None:
+    spec = ModelSpec(2, channels, 32)
+    built = build_classifier(ref(name), spec, mean=[0.5], std=[0.2], normalise="image", seed=0).eval()
+    images = torch.rand(6, channels, 32, 32, generator=torch.Generator().manual_seed(0)) * 100 + 20
+    made = built.normalise(images)
+    assert made.shape[1] == built.backbone.in_channels
+    torch.testing.assert_close(made.mean((1, 2, 3)), torch.zeros(6), atol=1e-5, rtol=0)
+    torch.testing.assert_close(made.std((1, 2, 3), correction=0), torch.ones(6))
+    torch.testing.assert_close(built(images * 1.7 + 12), built(images), rtol=1e-3, atol=1e-4)
+    alone = build_classifier(ref(name), spec, mean=[0.5], std=[0.2], seed=0).eval()
+    assert not torch.allclose(alone(images * 1.7 + 12), alone(images), rtol=1e-3, atol=1e-4)
+    assert built.statistics == ((0.0,), (1.0,))
+
+
+def test_a_flat_image_stays_flat_when_normalised_by_itself() -> None:
+    built = build_classifier(ref("plain_cnn"), ModelSpec(2, 1, 32), mean=[0.5], std=[0.2], normalise="image", seed=0)
+    assert not built.normalise(torch.full((2, 1, 32, 32), 77, dtype=torch.uint8)).any()
+
+
+def test_a_network_on_codes_refuses_what_its_autoencoder_never_saw() -> None:
+    with pytest.raises(WrongRequest, match="normalise: image: coded_cnn"):
+        build_classifier(ref("coded_cnn"), ModelSpec(2, 1, 32), mean=[0.5], std=[0.2], normalise="image")

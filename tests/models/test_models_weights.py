@@ -9,7 +9,7 @@ import torchvision
 from safetensors.torch import save_file
 
 from secondread.core.errors import Absent, BadData, WrongRequest
-from secondread.core.files import sha256_of_file
+from secondread.core.files import read_json, sha256_of_file, write_json
 from secondread.core.leakage import write_contents
 from secondread.core.spec import Head, PartRef, ref
 from secondread.models.build import build_classifier, load_trial, save_weights
@@ -177,6 +177,17 @@ def test_pretrained_networks_are_fed_as_in_training(trained: Path) -> None:
     assert statistics_of(ref("resnet18"), "none") is None
     study = trained.parents[3]
     assert statistics_of(ref("plain_cnn"), f"trial:{study}/plain/plain_cnn") == ((0.3,), (0.2,))
+    with pytest.raises(WrongRequest, match=r"normalise: dataset; set train\.normalise"):
+        statistics_of(ref("plain_cnn"), f"trial:{study}/plain/plain_cnn", normalise="image")
+
+
+def test_a_card_written_before_images_were_normalised_by_themselves_still_loads(trained: Path) -> None:
+    told = read_json(trained / "card.json")
+    del told["normalise"]
+    write_json(trained / "card.json", told)
+    classifier, card = load_trial(trained)
+    assert card.normalise == "dataset"
+    assert not classifier.each_by_its_own
 
 
 # trials

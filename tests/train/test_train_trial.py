@@ -94,6 +94,18 @@ def test_the_normalisation_is_that_of_the_plans_pixels(tmp_path: Path) -> None:
     assert std == pytest.approx(chosen.std(axis=(0, 1, 2)))
 
 
+def test_images_normalised_by_themselves_say_so_on_the_card_and_older_trainings_stay_done(tmp_path: Path) -> None:
+    where = trained(tmp_path, {"epochs": 1, "steps": 1, "normalise": "image"})
+    classifier, card = load_trial(folder_of(where))
+    assert card.normalise == "image"
+    assert (card.mean, card.std) == ((0.0,), (1.0,))
+    assert classifier.each_by_its_own
+    plain, own = (small_study(tmp_path, {"normalise": way}) for way in ("dataset", "image"))
+    written = [next(trials(study, where)).settings["train"] for study in (plain, own)]
+    assert "normalise" not in written[0]  # the key of a training is what it was before there was a choice
+    assert written[1]["normalise"] == "image"
+
+
 def parts_of(where: StudyDir) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """The backbone's and the head's weights of the study's only trial."""
     state = load_trial(folder_of(where))[0].state_dict()

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
+Normalise = Literal["dataset", "image"]
 
 
 class Section(BaseModel):
@@ -140,6 +141,8 @@ class Train(Section):
     models: list[PartRef] = [ref("resnet18")]
     size: Annotated[int, Field(ge=16, le=1024)] = 224
     fit: Literal["stretch", "pad", "crop"] = "stretch"
+    normalise: Normalise = "dataset"
+    """By the mean and spread of the training pixels, or each image by its own, so that exposure does not matter."""
     regime: PartRef = ref("full")
     loss: PartRef = ref("cross_entropy")
     uncertain: str | dict[str, str] = "ignore"

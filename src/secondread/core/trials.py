@@ -31,6 +31,8 @@ class Trial:
         written = as_yaml(self.train)
         for name in ("models", "seeds", "engine", "search", "track"):
             del written[name]
+        if self.train.normalise == "dataset":  # came later than the first studies: theirs are not stale for it
+            del written["normalise"]
         written["engine"] = {"precision": self.train.engine.precision}
         return {"model": self.model.as_written(), "seed": self.seed, "train": written}
 

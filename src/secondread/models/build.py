@@ -11,7 +11,7 @@ import torch
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import write_with
 from secondread.core.registry import resolve
-from secondread.core.spec import PartRef
+from secondread.core.spec import Normalise, PartRef
 from secondread.models.backbone import Backbone, Statistics
 from secondread.models.card import TrialCard, card_of
 from secondread.models.classifier import Classifier
@@ -25,6 +25,7 @@ def build_classifier(
     *,
     mean: Sequence[float],
     std: Sequence[float],
+    normalise: Normalise = "dataset",
     weights: str = "none",
     prior: Sequence[float] | None = None,
     seed: int | None = None,
@@ -33,7 +34,8 @@ def build_classifier(
     """The classifier that a study file names, in train mode.
 
     `mean`, `std`: of images in 0..1, one value or one per colour (averaged for a network of one channel); a network
-    that needs its own, `coded_cnn`, takes those instead.
+    that needs its own, `coded_cnn`, takes those instead. `normalise`: `image` takes each image by its own mean and
+    spread, and `mean` and `std` are not used.
     `weights`: `none`, `imagenet`, a file, or `trial:STUDY/ARM/MODEL`; see `models.weights`. `classifier.origin` tells
     what was loaded, what was left out, and the contents it was fitted on.
     `prior`: share of each class, for the first output bias. `seed`: of the fresh weights; None draws from torch's
@@ -42,7 +44,7 @@ def build_classifier(
     """
     with _seeded(seed):
         backbone = _backbone(ref, spec)
-    classifier = Classifier(backbone, *(backbone.fixed_statistics or _for_channels(backbone.in_channels, mean, std)))
+    classifier = Classifier(backbone, *_statistics(backbone, mean, std, normalise), normalise)
     classifier.origin = load_weights(backbone, weights, beside=beside)
     if prior is not None:
         classifier.set_prior(prior)
@@ -64,7 +66,7 @@ def load_trial(folder: Path, weights: str = "best.safetensors") -> tuple[Classif
     card = TrialCard.read(folder / "card.json")
     with _seeded(0):  # leaves the caller's random numbers alone
         backbone = _backbone(card.ref, card.spec)
-    classifier = Classifier(backbone, card.mean, card.std)
+    classifier = Classifier(backbone, card.mean, card.std, card.normalise)
     try:
         classifier.load_state_dict(load_file(folder / weights))
     except (OSError, RuntimeError, ValueError) as error:
@@ -85,8 +87,18 @@ def _backbone(ref: PartRef, spec: ModelSpec) -> Backbone:
     return backbone
 
 
-def _for_channels(channels: int, mean: Sequence[float], std: Sequence[float]) -> Statistics:
-    if channels == 1 and len(mean) > 1:
+def _statistics(backbone: Backbone, mean: Sequence[float], std: Sequence[float], normalise: Normalise) -> Statistics:
+    """What the classifier normalises with, after each image was taken by its own where that is asked for."""
+    if normalise == "image":
+        if backbone.fixed_statistics is not None:
+            raise WrongRequest(
+                f"train.normalise: image: {backbone.card.name} takes images in 0..1, as its autoencoder learnt them; "
+                "use dataset"
+            )
+        return (0.0,), (1.0,)
+    if backbone.fixed_statistics is not None:
+        return backbone.fixed_statistics
+    if backbone.in_channels == 1 and len(mean) > 1:
         return (sum(mean) / len(mean),), (sum(std) / len(std),)
     return tuple(mean), tuple(std)
 

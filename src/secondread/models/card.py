@@ -10,7 +10,7 @@ from typing import Any
 
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import read_json, write_json
-from secondread.core.spec import Head, PartRef
+from secondread.core.spec import Head, Normalise, PartRef
 from secondread.core.tables import Task
 from secondread.models.spec import ModelSpec
 
@@ -104,6 +104,8 @@ class TrialCard:
     parameters: int = 0
     precision: str = "fp32"
     """What products were taken in while training: fp32, bf16 or fp16. Predictions are always fp32."""
+    normalise: Normalise = "dataset"
+    """By `mean` and `std`, or each image by its own (then they are 0 and 1)."""
 
     @property
     def ref(self) -> PartRef:

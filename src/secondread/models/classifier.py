@@ -9,9 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from secondread.core.errors import WrongRequest
+from secondread.core.spec import Normalise
 from secondread.models.backbone import Backbone
 from secondread.models.card import ModelCard
 from secondread.models.weight_origin import Origin
+
+ONE_GREY_LEVEL = 1 / 255
+"""The least spread that an image is divided by: a flat one stays flat."""
 
 
 class TrainOutput(NamedTuple):
@@ -25,13 +29,16 @@ class Classifier(nn.Module):
     """Normalisation and a backbone.
 
     Images are uint8 or float in 0..255, [B,C,H,W] with the channels of the study (1 or 3); grey is repeated for a
-    network of three channels. `mean` and `std` are those of images in 0..1, one value or one per channel.
+    network of three channels. `mean` and `std` are those of images in 0..1, one value or one per channel; with
+    `normalise` image each image is taken by its own mean and spread before, all channels together.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: Backbone, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, backbone: Backbone, mean: Sequence[float], std: Sequence[float], normalise: Normalise = "dataset"
+    ) -> None:
         super().__init__()
         if len(mean) != len(std) or len(mean) not in (1, backbone.in_channels):
             raise WrongRequest(
@@ -41,6 +48,7 @@ class Classifier(nn.Module):
         if min(std) <= 0:
             raise WrongRequest(f"std must be above zero, not {min(std)}: are all images one flat grey?")
         self.backbone = backbone
+        self.each_by_its_own = normalise == "image"
         self.origin = Origin()
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
@@ -48,6 +56,8 @@ class Classifier(nn.Module):
     def normalise(self, images: Tensor) -> Tensor:
         """Images 0..255 [B,C,H,W] → the network's input [B,3 or 1,H,W]."""
         scaled = images.to(self.mean.dtype) / 255
+        if self.each_by_its_own:
+            scaled = standardised(scaled)
         if self.mean.shape[1] > 1:
             scaled = self._coloured(scaled)
         return self._coloured((scaled - self.mean) / self.std)  # grey is repeated last: a third of the work
@@ -120,3 +130,13 @@ class Classifier(nn.Module):
             raise WrongRequest(f"a prior of {len(prior)} values for {output.out_features} classes")
         share = torch.tensor(prior, dtype=output.bias.dtype).clamp(1e-4, 1 - 1e-4)
         output.bias.copy_(torch.logit(share) if self.backbone.spec.task == "multilabel" else share.log())
+
+
+def standardised(images: Tensor) -> Tensor:
+    """Images [B,C,H,W] in 0..1, each less its mean and over its standard deviation, all its channels together.
+
+    What a linear change of exposure does to an image is taken back, as far as grey values were not cut off.
+    """
+    centred = images - images.mean((1, 2, 3), keepdim=True)
+    spread = (centred * centred).mean((1, 2, 3), keepdim=True).sqrt()
+    return centred / spread.clamp(min=ONE_GREY_LEVEL)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from secondread.core.errors import Absent, WrongRequest
-from secondread.core.spec import PartRef
+from secondread.core.spec import Normalise, PartRef
 from secondread.models.backbone import Backbone, Statistics
 from secondread.models.card import TrialCard, card_of
 from secondread.models.published import published_file
@@ -30,16 +30,23 @@ def load_weights(backbone: Backbone, weights: str, *, beside: Path | None = None
     return _load_file(backbone, Path(os.path.expanduser(weights)))
 
 
-def statistics_of(ref: PartRef, weights: str, *, beside: Path | None = None) -> Statistics | None:
+def statistics_of(
+    ref: PartRef, weights: str, *, normalise: Normalise = "dataset", beside: Path | None = None
+) -> Statistics | None:
     """Mean and std (of images in 0..1) that the weights were trained with; None for `none` and for a plain file.
 
     A pretrained network is best fed as it was in training: build it with these rather than with those of the data.
+    Raises `WrongRequest` when a trial normalised otherwise than `normalise` asks.
     """
     if weights == "imagenet":
         card = card_of(ref.name)
         return card.mean, card.std
     if weights.startswith(TRIAL):
         trial = TrialCard.read(find_trial(weights, beside) / "card.json")
+        if trial.normalise != normalise:
+            raise WrongRequest(
+                f"weights: {weights} was trained with normalise: {trial.normalise}; set train.normalise to the same"
+            )
         return trial.mean, trial.std
     return None
 

@@ -85,7 +85,7 @@ def _loss(trial: Trial, material: Material) -> Loss:
 def _classifier(where: StudyDir, trial: Trial, material: Material, loss: Loss, machine: Machine) -> Classifier:
     """The network with its first weights, normalisation and output bias; refused when its weights leak."""
     train, extra = trial.train, material.policies.count("multi_class")
-    known = statistics_of(trial.model, train.weights, beside=where.root)
+    known = statistics_of(trial.model, train.weights, normalise=train.normalise, beside=where.root)
     mean, std = known or mean_and_std(material.stack, material.places)
     classifier = build_classifier(
         trial.model,
@@ -93,6 +93,7 @@ def _classifier(where: StudyDir, trial: Trial, material: Material, loss: Loss, m
                   train.head, train.weights != "none"),
         mean=mean,
         std=std,
+        normalise=train.normalise,
         weights=train.weights,
         prior=[*loss.prior, *[UNCERTAIN_PRIOR] * extra],
         seed=trial.seed,
@@ -159,6 +160,7 @@ def _finish(study: Study, learning: Learning, outcome: Outcome) -> None:
         contents=read_json(folder / "contents.json")["sha256"], weights=classifier.origin.text,
         notes=(*classifier.origin.notes, *((LEAKY,) if material.leaky else ())),
         parameters=classifier.backbone.parameter_count, precision=learning.machine.precision,
+        normalise=trial.train.normalise,
     ).write(folder / "card.json")  # fmt: skip
     for phase in ("head", "full"):
         learning.best_of(phase).unlink(missing_ok=True)
