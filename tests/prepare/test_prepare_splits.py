@@ -123,6 +123,42 @@ def test_official_without_a_test_part_holds_the_validation_part_out() -> None:
         resolve("splits", ref("official"))(rows, labels, 0)
 
 
+@settings(derandomize=True, max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), patients=st.integers(30, 80), given_test=st.booleans(), val=st.booleans())
+def test_official_cuts_a_test_part_where_none_is_given(seed: int, patients: int, given_test: bool, val: bool) -> None:
+    """One study file for both: the official test part untouched where it is there, else a share of the others."""
+    rows, labels = table(np.random.default_rng(seed), patients, 2, False)
+    order = {group: place for place, group in enumerate(sorted(set(rows["group"])))}
+    rows["split_given"] = np.where(rows["group"].map(order) < 3, "val", "train")
+    if given_test:
+        rows.loc[rows["group"].map(order) >= len(order) - 6, "split_given"] = "test"
+    asked = ref("official", otherwise=0.2, **({"val": 0.15} if val else {}))
+    split = resolve("splits", asked)(rows, labels, seed)
+    made = split.merge(rows, on="row_id")
+    assert len(made) == len(rows)
+    assert made.groupby("group")["split"].nunique().max() == 1
+    assert set(made["split"]) == {"train", "val", "test"}
+    marked = made.loc[made["split"] == "test", "split_given"]
+    if given_test:
+        assert set(marked) == {"test"}
+        assert (made["split_given"] == "test").sum() == len(marked)
+        assert f"the test part is the one given: {len(marked)} images" in split.attrs["notes"][0]
+        plain = resolve("splits", ref("official", **({"val": 0.15} if val else {})))(rows, labels, seed)
+        pd.testing.assert_frame_equal(split, plain)
+    else:
+        assert abs(len(marked) / len(rows) - 0.2) < 0.12
+        assert f"{len(marked)} images of the training part stand for it" in split.attrs["notes"][0]
+    assert (set(made.loc[made["split_given"] == "val", "split"]) == {"val"}) == (not val)
+
+
+def test_official_cuts_its_test_part_too_where_nothing_is_marked() -> None:
+    rows, labels = table(np.random.default_rng(8), 60, 2, False)
+    rows["split_given"] = None
+    made = resolve("splits", ref("official", otherwise=0.2, val=0.1))(rows, labels, 0)
+    assert set(made["split"]) == {"train", "val", "test"}
+    assert len(made) == len(rows)
+
+
 def test_kfold_agrees_with_the_trials_about_its_folds() -> None:
     from secondread.core.studyfile import parse_study
 

@@ -27,7 +27,7 @@ def data(record: Record) -> str:
             "The split was made by image, so that images of one patient, or copies "
             "of one image, could stand on both sides; results under this protocol are not estimates for new patients."
         )
-    elif split.name == "official":
+    elif split.name == "official" and _test_given(record):
         told.append("The split that comes with the data was used.")
     else:
         how = f"told by {dataset.patient_rule}" if dataset.patient_rule else "which the data do not name"
@@ -46,6 +46,12 @@ def data(record: Record) -> str:
     test, val = (look.cohort(name, "images").text for name in ("test", "val"))
     told.append(f"Test rows: {test}; validation rows: {val}. Test rows took no part in any fit or choice.")
     return " ".join(told)
+
+
+def _test_given(record: Record) -> bool:
+    """Whether the official test part came with the data, rather than being cut in its stead (`otherwise`)."""
+    asked = record.study.prepare.split.options
+    return "otherwise" not in asked or bool((record.rows["split_given"] == asked.get("test", "test")).any())
 
 
 SHORT = {"bf16": "bfloat16", "fp16": "half precision"}
@@ -88,7 +94,7 @@ def _arm(record: Record, name: str) -> str:
     balance, train = record.study.arm(name)
     base = record.study.train
     told = [] if balance.name == "none" else [f"balance: {_part(balance)}"]
-    for field in ("augment", "loss", "regime", "optimiser", "weights"):
+    for field in ("augment", "normalise", "loss", "regime", "optimiser", "weights"):
         ours, theirs = getattr(train, field), getattr(base, field)
         if ours != theirs:
             told.append(f"{field}: {_part(ours) if isinstance(ours, PartRef) else ours}")

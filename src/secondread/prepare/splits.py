@@ -70,7 +70,7 @@ def families(
         tested = fold_of_family(of, labels_NK, _classes(rows, labels_NK), folds, np.random.default_rng([seed, repeat]))
         for fold in range(folds):
             split = pd.Series(leave_out(tested == fold, rows["group"]), index=rows.index, dtype="object")
-            _cut_validation(split, rows["group"], labels_NK, val, np.random.default_rng([seed, repeat, 3, fold]))
+            _cut(split, "val", rows["group"], labels_NK, val, np.random.default_rng([seed, repeat, 3, fold]))
             notes.append(fold_note(f"repeat {repeat}, fold {fold}", of, split.to_numpy()))
             parts.append(_kept_table(rows, split, repeat, fold))
     return _told(parts, notes)
@@ -101,36 +101,60 @@ def official(
     *,
     val: Share | None = None,
     test: Literal["auto", "test", "val"] = "auto",
+    otherwise: Share | None = None,
     crossing: Literal["error", "drop"] = "error",
     repeats: Count = 1,
 ) -> pd.DataFrame:
-    """The split that folders or columns give; validation is cut from train where there is none or `val` is set."""
+    """The split that folders or columns give; `otherwise`: share cut from train as test where no test is given."""
     given = rows["split_given"].astype("object")
     if given.isna().all():
-        raise BadData("prepare.split: official, but neither folders nor columns give a split: use grouped")
-    held = _official_test(given, test)
-    split = pd.Series(np.where(given == held, "test", "train"), index=rows.index, dtype="object")
-    split[given.isna()] = None
-    own_val = given == "val" if held != "val" and val is None else pd.Series(False, index=rows.index)
-    split[own_val] = "val"
-    split = _without_crossing(split, rows["group"], crossing)
-    parts = []
+        if otherwise is None:
+            raise BadData("prepare.split: official, but neither folders nor columns give a split: use grouped")
+        given = given.fillna("train")
+    held = _official_test(given, test, otherwise is not None)
+    marked = _marked(given, held, val)
+    parts, notes = [], []
     for repeat in range(repeats):
-        made = split.copy()
-        if not own_val.any():
-            _cut_validation(made, rows["group"], labels_NK, val or 0.1, np.random.default_rng([seed, repeat, 2]))
-        parts.append(_kept_table(rows, made, repeat, 0))
-    return pd.concat(parts, ignore_index=True)
+        split = marked.copy()
+        if held is None:
+            _cut(split, "test", rows["group"], labels_NK, otherwise or 0.1, np.random.default_rng([seed, repeat, 4]))
+        split = _without_crossing(split, rows["group"], crossing)
+        if not (marked == "val").any():
+            _cut(split, "val", rows["group"], labels_NK, val or 0.1, np.random.default_rng([seed, repeat, 2]))
+        notes.append(_official_note(f"repeat {repeat}", held, int((split == "test").sum())))
+        parts.append(_kept_table(rows, split, repeat, 0))
+    return _told(parts, notes)
 
 
-def _official_test(given: pd.Series, asked: str) -> str:
+def _official_test(given: pd.Series, asked: str, may_cut: bool) -> str | None:
+    """The mark of the rows that are the test part; None: it is to be cut from train."""
     there = set(given.dropna())
-    held = ("test" if "test" in there else "val") if asked == "auto" else asked
+    if asked == "auto":
+        held = "test" if "test" in there or may_cut else "val"
+    else:
+        held = asked
+    if held not in there and may_cut:
+        return None
     if held not in there:
         raise BadData(f"prepare.split: official: no rows are marked {held} (marked: {', '.join(sorted(there))})")
     if not there - {held}:
         raise BadData(f"prepare.split: official: every row is marked {held}")
     return held
+
+
+def _marked(given: pd.Series, held: str | None, val: float | None) -> pd.Series:
+    """Sides as marked; rows marked val join the training part where a share of it is asked for as validation."""
+    split = given.where(given.isna(), "train")
+    split[given == held] = "test"
+    if held != "val" and val is None:
+        split[given == "val"] = "val"
+    return split.where(split.notna(), None)
+
+
+def _official_note(where: str, held: str | None, count: int) -> str:
+    if held is None:
+        return f"{where}: no part marked test is given, so {count} images of the training part stand for it, by patient"
+    return f"{where}: the test part is the one given: {count} images marked {held}"
 
 
 def _without_crossing(split: pd.Series, groups: pd.Series, crossing: str) -> pd.Series:
@@ -150,12 +174,13 @@ def _without_crossing(split: pd.Series, groups: pd.Series, crossing: str) -> pd.
     return made
 
 
-def _cut_validation(
-    split: pd.Series, groups: pd.Series, labels_NK: Labels, share: float, rng: np.random.Generator
+def _cut(
+    split: pd.Series, name: str, groups: pd.Series, labels_NK: Labels, share: float, rng: np.random.Generator
 ) -> None:
+    """Move a share of the training rows, by groups, to the part `name`."""
     train = (split == "train").to_numpy()
     bins = deal(groups[train], labels_NK[train], [1.0 - share, share], rng)
-    split[split.index[train][bins == 1]] = "val"
+    split[split.index[train][bins == 1]] = name
 
 
 def _all(
