@@ -105,6 +105,7 @@ def test_official_keeps_the_given_sides_and_refuses_to_separate_patients() -> No
     known = dropped.merge(rows, on="row_id")
     assert known.groupby("group")["split"].nunique().max() == 1
     assert (known["split"] == known["split_given"]).all()
+    assert f"; {len(rows) - len(known)} images whose patient" in dropped.attrs["notes"][0]
     rows["split_given"] = np.where(rows["group"] < "g:r3", "test", "train")
     cut = resolve("splits", ref("official", val=0.2))(rows, labels, 0).merge(rows, on="row_id")
     assert (cut.loc[cut["split_given"] == "test", "split"] == "test").all()

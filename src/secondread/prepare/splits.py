@@ -121,7 +121,7 @@ def official(
         split = _without_crossing(split, rows["group"], crossing)
         if not (marked == "val").any():
             _cut(split, "val", rows["group"], labels_NK, val or 0.1, np.random.default_rng([seed, repeat, 2]))
-        notes.append(_official_note(f"repeat {repeat}", held, int((split == "test").sum())))
+        notes.append(_official_note(f"repeat {repeat}", held, split, int((marked.notna() & split.isna()).sum())))
         parts.append(_kept_table(rows, split, repeat, 0))
     return _told(parts, notes)
 
@@ -151,10 +151,15 @@ def _marked(given: pd.Series, held: str | None, val: float | None) -> pd.Series:
     return split.where(split.notna(), None)
 
 
-def _official_note(where: str, held: str | None, count: int) -> str:
+def _official_note(where: str, held: str | None, split: pd.Series, out: int) -> str:
+    """Which of both happened: the test part came with the data, or was cut in its stead."""
+    count = int((split == "test").sum())
+    kept_out = f"; {out} images whose patient or duplicate is held out stand in no part" if out else ""
     if held is None:
-        return f"{where}: no part marked test is given, so {count} images of the training part stand for it, by patient"
-    return f"{where}: the test part is the one given: {count} images marked {held}"
+        told = f"no part marked test is given: {count} images of the training part stand for it, cut by patient"
+    else:
+        told = f"the test part is the one given: {count} images marked {held}"
+    return f"{where}: {told}{kept_out}"
 
 
 def _without_crossing(split: pd.Series, groups: pd.Series, crossing: str) -> pd.Series:
