@@ -8,9 +8,16 @@ import secrets
 from django.utils import timezone
 
 from secondread.serve.accounts.models import ApiToken, User
+from secondread.serve.statements import Select, Slot, loaded
 
 PREFIX = "sr_"
 MOST = 20
+OWNER = tuple(field.attname for field in User._meta.concrete_fields)
+BY_DIGEST = Select(
+    lambda: ApiToken.objects.filter(digest=Slot("digest", ApiToken, "digest"), owner__is_active=True).values_list(
+        "pk", "used", *(f"owner__{name}" for name in OWNER)
+    )
+)
 
 
 def new_token(owner: User, label: str) -> tuple[ApiToken, str]:
@@ -28,10 +35,11 @@ def owner_of(secret: str) -> User | None:
     """The active owner of a token, or None."""
     if not secret.startswith(PREFIX):
         return None
-    token = ApiToken.objects.select_related("owner").filter(digest=digest_of(secret), owner__is_active=True).first()
-    if token is None:
+    found = BY_DIGEST.first(digest=digest_of(secret))
+    if found is None:
         return None
+    (key, used), owner = found[:2], found[2:]
     today = timezone.now().date()
-    if token.used != today:
-        ApiToken.objects.filter(pk=token.pk).update(used=today)
-    return token.owner
+    if used != today:
+        ApiToken.objects.filter(pk=key).update(used=today)
+    return loaded(User, OWNER, owner)

@@ -15,7 +15,7 @@ from secondread.serve.reads import door
 from secondread.serve.reads.admission import PLACES, RETRY_SECONDS, Busy
 from secondread.serve.reads.awaiting import await_end
 from secondread.serve.reads.jail import OutOfSpace
-from secondread.serve.reads.models import Read
+from secondread.serve.reads.own import reads_now
 from secondread.serve.reads.streaming import StreamedFile
 
 SUBMIT_BODY = {
@@ -83,7 +83,7 @@ def _entered(request: HttpRequest, user: User) -> door.Entered:
 
 def _told(user: User, entered: door.Entered) -> dict[str, Any]:
     labels = {read.id: label for label, read in entered.reads}
-    found = Read.objects.filter(owner=user).select_related("feedback").defer("heat").in_bulk(list(labels))
+    found = reads_now(user, list(labels))
     told = []
     for _, read in entered.reads:
         if now := found.get(read.id):

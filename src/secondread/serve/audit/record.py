@@ -7,6 +7,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
 from secondread.serve.audit.models import AuditEvent
+from secondread.serve.statements import insert
 
 
 def record(
@@ -16,9 +17,8 @@ def record(
     if actor is None and request is not None:
         user = getattr(request, "auth_user", None) or getattr(request, "user", None)
         actor = user.pk if user is not None and user.is_authenticated else None
-    AuditEvent.objects.create(
-        actor=actor, action=action, subject=subject, note=note[:120], address=_address(request) if request else ""
-    )
+    address = _address(request) if request else ""
+    insert(AuditEvent(actor=actor, action=action, subject=subject, note=note[:120], address=address))
 
 
 def _address(request: HttpRequest) -> str:

@@ -7,8 +7,11 @@ from typing import Any
 
 from secondread.images.decode import PixelSpec
 from secondread.serve.bundles.models import RegisteredBundle
+from secondread.serve.statements import Select, loaded
 
-_known_specs: dict[str, PixelSpec] = {}
+BUT_THE_CARD = tuple(field.attname for field in RegisteredBundle._meta.concrete_fields if field.attname != "card")
+ACTIVE = Select(lambda: RegisteredBundle.objects.filter(active=True).values_list(*BUT_THE_CARD))
+_known_specs: dict[str, dict[str, Any]] = {}
 """By digest: what stands on the card of a digest never changes."""
 
 
@@ -29,12 +32,16 @@ class Offer:
         """The distinct model inputs; an image is kept in each, so that any bundle can read it later."""
         for bundle in self.bundles:
             if bundle.sha256 not in _known_specs:
-                _known_specs[bundle.sha256] = pixel_spec(bundle.card)
-        return [asdict(spec) for spec in {_known_specs[bundle.sha256] for bundle in self.bundles}]
+                _known_specs[bundle.sha256] = asdict(pixel_spec(bundle.card))
+        specs: list[dict[str, Any]] = []
+        for bundle in self.bundles:
+            if (spec := _known_specs[bundle.sha256]) not in specs:
+                specs.append(spec)
+        return specs
 
 
 def on_offer() -> Offer:
-    return Offer(list(RegisteredBundle.objects.filter(active=True).defer("card")))
+    return Offer([loaded(RegisteredBundle, BUT_THE_CARD, row) for row in ACTIVE.rows()])
 
 
 def pixel_spec(card: dict[str, Any]) -> PixelSpec:

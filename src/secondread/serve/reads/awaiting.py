@@ -11,7 +11,8 @@ from django.conf import settings
 from secondread.serve.reads.bells import Waiters
 from secondread.serve.reads.models import PENDING, Read
 
-LOOK_EVERY = 0.5
+LOOK_EVERY = 1.0
+"""Seconds between looks at the row: a ring that was lost, or a worker on another machine, is noticed then."""
 MOST_WAITING = 8
 
 _lock = threading.Lock()

@@ -10,7 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +35,15 @@ from secondread.serve.reads.jail import OutOfSpace
 from secondread.serve.reads.models import Read, State, StoredImage
 from secondread.serve.reads.places import image_path, put_in_place
 from secondread.serve.reads.streaming import StreamedFile
+from secondread.serve.statements import Select, Slot, Update, insert, loaded
 
 LEAST_FREE = 4 << 20
 """Bytes of disk below which nothing is taken in."""
+CHARGE = Update(
+    lambda: User.objects.filter(pk=Slot("user", User, "id"), stored_bytes__lte=Slot("most", User, "stored_bytes")),
+    stored_bytes=F("stored_bytes") + Slot("size", User, "stored_bytes"),
+)
+KNOWN = ("id", "owner_id", "content_id", "name")
 
 
 class Vanished(Exception):
@@ -140,16 +148,17 @@ def _decoded(file: StreamedFile, entry: str | None, label: str, offer: Offer) ->
 
 
 def _enter(request: HttpRequest, user: User, bundle: RegisteredBundle, taken: list[Taken], entered: Entered) -> None:
-    moved: list[Path] = []
+    placed: dict[str, StoredImage] = {}
     told = f"{len(taken)} taken, {len(entered.refused)} refused"
     try:
+        _put_in_place(user, taken, placed)  # before the transaction: others wait for its end, not for the disk
         with transaction.atomic():
             _charge(user, sum(item.stored_bytes for item in taken))
             known = _known(user, [item.content_id for item in taken])
             for item in taken:
                 image = known.get(item.content_id)
                 if image is None:
-                    known[item.content_id] = image = _new_image(user, item, moved)
+                    known[item.content_id] = image = _new_image(item, placed)
                     read = _new_read(image, bundle, entered.batch)
                 else:
                     _uncharge(user, item.stored_bytes)
@@ -159,15 +168,31 @@ def _enter(request: HttpRequest, user: User, bundle: RegisteredBundle, taken: li
     except Error:
         raise  # whether it was committed is not known: sweeping removes the files if it was not
     except BaseException:
-        for path in moved:
-            path.unlink(missing_ok=True)
+        _remove(placed.values())
         raise
+    _remove(image for image in placed.values() if image._state.adding)  # known by now
+
+
+def _put_in_place(user: User, taken: list[Taken], placed: dict[str, StoredImage]) -> None:
+    """Give the file of each new image its place, noted in `placed` before it lies there: a disk may say only when it
+    is written out that it is full."""
+    for item in taken:
+        if item.draft is not None and item.content_id not in placed:
+            placed[item.content_id] = image = StoredImage(
+                owner=user, content_id=item.content_id, facts=item.facts, stored_bytes=item.stored_bytes,
+                name=item.label[:255] if user.keep_names else "",
+            )  # fmt: skip
+            put_in_place(item.draft, image_path(image.id))
+
+
+def _remove(images: Iterable[StoredImage]) -> None:
+    for image in images:
+        image_path(image.id).unlink(missing_ok=True)
 
 
 def _charge(user: User, size: int) -> None:
     """Take `size` bytes of the user's share; this locks the user's row, so that one request enters at a time."""
-    fits = User.objects.filter(pk=user.pk, stored_bytes__lte=settings.LIMITS.quota_bytes - size)
-    if fits.update(stored_bytes=F("stored_bytes") + size) != 1:
+    if CHARGE(user=user.pk, most=settings.LIMITS.quota_bytes - size, size=size) != 1:
         raise OverQuota
 
 
@@ -178,27 +203,28 @@ def _uncharge(user: User, size: int) -> None:
 
 def _known(user: User, contents: list[str]) -> dict[str, StoredImage]:
     """Stored images of these contents, by content."""
-    found = StoredImage.objects.filter(owner=user, content_id__in=contents)
-    return {image.content_id: image for image in found.only("owner", "content_id", "name")}
+    given = {f"content{at}": content for at, content in enumerate(contents)}
+    found = _with_contents(len(contents)).rows(owner=user.pk, **given) if given else []
+    return {image.content_id: image for image in (loaded(StoredImage, KNOWN, row) for row in found)}
 
 
-def _new_image(user: User, item: Taken, moved: list[Path]) -> StoredImage:
-    if item.draft is None:
+@cache
+def _with_contents(count: int) -> Select:
+    contents = [Slot(f"content{at}", StoredImage, "content_id") for at in range(count)]
+    owner = Slot("owner", StoredImage, "owner")
+    return Select(lambda: StoredImage.objects.filter(owner=owner, content_id__in=contents).values_list(*KNOWN))
+
+
+def _new_image(item: Taken, placed: dict[str, StoredImage]) -> StoredImage:
+    if item.content_id not in placed:
         raise Vanished
-    image = StoredImage(
-        owner=user, content_id=item.content_id, facts=item.facts, stored_bytes=item.stored_bytes,
-        name=item.label[:255] if user.keep_names else "",
-    )  # fmt: skip
-    path = image_path(image.id)
-    moved.append(path)  # before it lies there: a disk may say only when it is written out that it is full
-    put_in_place(item.draft, path)
-    image.save(force_insert=True)
-    return image
+    insert(placed[item.content_id])
+    return placed[item.content_id]
 
 
 def _new_read(image: StoredImage, bundle: RegisteredBundle, batch: uuid.UUID) -> Read:
     read = Read(owner_id=image.owner_id, image=image, bundle=bundle, batch=batch, created=timezone.now())
-    read.save(force_insert=True)
+    insert(read)
     return read
 
 

@@ -32,7 +32,7 @@ from secondread.serve.reads.pixels import take_in, windows_of
 LONGEST_TASK = 1 << 16
 LONGEST_FILE = 512 << 20
 CHILDREN = max(2, min(4, len(os.sched_getaffinity(0))))
-TASKS = 64
+TASKS = 256
 """Images one child decodes: starting one costs as much as decoding does, and nothing leaks for long."""
 REAP_EVERY = 0.1
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import uuid
+from functools import cache
+from typing import Any
 
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
 
 from secondread.serve.accounts.models import User
-from secondread.serve.reads.models import DONE, Read
+from secondread.serve.reads.models import DONE, Feedback, Read
+from secondread.serve.statements import Select, Slot, loaded
+
+BUT_THE_MAPS = tuple(field.attname for field in Read._meta.concrete_fields if field.attname != "heat")
+OPINION = ("read_id", "agrees", "truth")
 
 
 def user_of(request: HttpRequest) -> User:
@@ -44,4 +50,26 @@ def own_finished_read(user: User, identifier: uuid.UUID) -> Read:
     read = own_read(user, identifier)
     if read.state not in DONE:
         raise Http404
+    return read
+
+
+def reads_now(user: User, identifiers: list[uuid.UUID]) -> dict[uuid.UUID, Read]:
+    """These reads of the user as they are now, with their feedback, without the maps; image and bundle not loaded."""
+    given = {f"id{at}": identifier for at, identifier in enumerate(identifiers)}
+    found = _these(len(identifiers)).rows(owner=user.pk, **given) if given else []
+    return {read.id: read for read in map(_with_opinion, found)}
+
+
+@cache
+def _these(count: int) -> Select:
+    which = [Slot(f"id{at}", Read, "id") for at in range(count)]
+    owner = Slot("owner", Read, "owner")
+    columns = (*BUT_THE_MAPS, *(f"feedback__{name}" for name in OPINION))
+    return Select(lambda: Read.objects.filter(owner=owner, id__in=which).values_list(*columns))
+
+
+def _with_opinion(row: tuple[object, ...]) -> Read:
+    read, opinion = loaded(Read, BUT_THE_MAPS, row[: -len(OPINION)]), row[-len(OPINION) :]
+    relation: Any = Read._meta.get_field("feedback")
+    relation.set_cached_value(read, loaded(Feedback, OPINION, opinion) if opinion[0] is not None else None)
     return read

@@ -29,7 +29,7 @@ from secondread.images.decode_types import PERCENTILES, Display
 THUMBNAIL = 192
 ON_SCREEN = 2048
 """Longest side that is sent to a browser."""
-SAMPLED = 256
+SAMPLED = 128
 """Rows and columns that an image's own window is taken from."""
 REDUCED_ON_DECODING = ("JPEG", "MPO")
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache, reduce
+from operator import or_
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import Count, F, Q, Value
 from django.utils import timezone
 
 from secondread.serve.reads.models import PENDING, Read, State
+from secondread.serve.statements import Select, Slot, Update, loaded
 
 POISON = "the reading was begun several times and never ended; the image or the bundle may be at fault"
 LOOK_AT = 8
@@ -34,18 +37,20 @@ class Result:
 
 def claim(worker: str, bundles: list[str]) -> Read | None:
     """Take the oldest read that waits for one of `bundles`, or whose worker was lost; None when there is none."""
+    if not bundles:
+        return None
     now = timezone.now()
-    waiting = Read.objects.filter(_free(now), bundle_id__in=bundles).order_by("created")
-    candidates = list(waiting.only("id", "attempt", "image_id", "bundle_id")[:LOOK_AT])
+    waiting = _waiting_for(len(bundles)).rows(now=now, **{f"bundle{at}": name for at, name in enumerate(bundles)})
+    candidates = [loaded(Read, CLAIMED, row) for row in waiting]
     while candidates:
         # the first two at random, so that workers woken together rarely want the same one
         read = candidates.pop(random.randrange(min(2, len(candidates))))
-        free = Read.objects.filter(_free(now), id=read.id, attempt=read.attempt)
         if read.attempt >= settings.LIMITS.attempts:
-            free.update(state=State.FAILED, reason=POISON, finished=now, lease_until=None)
+            given_up = Read.objects.filter(_free(now), id=read.id, attempt=read.attempt)
+            given_up.update(state=State.FAILED, reason=POISON, finished=now, lease_until=None)
             continue
         lease = now + timedelta(seconds=settings.LIMITS.lease_seconds)
-        if free.update(state=State.RUNNING, worker=worker, attempt=F("attempt") + 1, lease_until=lease) == 1:
+        if TAKE(id=read.id, attempt=read.attempt, now=now, worker=worker, lease=lease) == 1:
             read.state, read.worker, read.attempt = State.RUNNING, worker, read.attempt + 1
             return read
     return None
@@ -53,10 +58,9 @@ def claim(worker: str, bundles: list[str]) -> Read | None:
 
 def finish(read: Read, outcome: Result) -> bool:
     """Write the outcome, unless the read was lost to another worker or deleted meanwhile."""
-    mine = Read.objects.filter(id=read.id, state=State.RUNNING, worker=read.worker, attempt=read.attempt)
-    return mine.update(
-        state=outcome.state, reason=outcome.reason[:300], decision=outcome.decision[:300], result=outcome.result,
-        heat=outcome.heat, finished=timezone.now(), lease_until=None,
+    return FINISH(
+        id=read.id, worker=read.worker, attempt=read.attempt, state=outcome.state, reason=outcome.reason[:300],
+        decision=outcome.decision[:300], result=outcome.result, heat=outcome.heat, finished=timezone.now(),
     ) == 1  # fmt: skip
 
 
@@ -68,8 +72,38 @@ def give_back(worker: str) -> int:
 
 def waiting() -> int:
     """Reads that are not finished."""
-    return Read.objects.filter(state__in=PENDING).count()
+    found = WAITING.first()
+    return found[0] if found else 0
 
 
 def _free(now: Any) -> Q:
     return Q(state=State.QUEUED) | Q(state=State.RUNNING, lease_until__lt=now)
+
+
+def _slot(field: str, name: str = "") -> Slot:
+    return Slot(name or field, Read, field)
+
+
+@cache
+def _waiting_for(count: int) -> Select:
+    """The first reads that are free, for so many bundles."""
+    bundles = reduce(or_, (Q(bundle=_slot("bundle", f"bundle{at}")) for at in range(count)))
+    found = Read.objects.filter(bundles, _free(_slot("lease_until", "now"))).order_by("created")
+    return Select(lambda: found.values_list(*CLAIMED)[:LOOK_AT])
+
+
+CLAIMED = ("id", "attempt", "image_id", "bundle_id")
+WAITING = Select(
+    lambda: Read.objects.filter(state__in=PENDING).values(together=Value(1)).annotate(n=Count("*")).values_list("n")
+)
+TAKE = Update(
+    lambda: Read.objects.filter(_free(_slot("lease_until", "now")), id=_slot("id"), attempt=_slot("attempt")),
+    state=State.RUNNING, worker=_slot("worker"), attempt=F("attempt") + 1, lease_until=_slot("lease_until", "lease"),
+)  # fmt: skip
+FINISH = Update(
+    lambda: Read.objects.filter(
+        id=_slot("id"), state=State.RUNNING, worker=_slot("worker"), attempt=_slot("attempt")
+    ),
+    state=_slot("state"), reason=_slot("reason"), decision=_slot("decision"), result=_slot("result"),
+    heat=_slot("heat"), finished=_slot("finished"), lease_until=None,
+)  # fmt: skip
