@@ -321,6 +321,16 @@ def test_what_one_training_cannot_say_is_said(simulate: Simulate, lost: int) -> 
     assert ("had one training, what another seed would give is not in the brackets" in page) == bool(lost)
 
 
+def test_the_folds_of_one_seed_are_one_training(simulate: Simulate) -> None:
+    study, where = simulate(
+        rows=200, folds=2, skill={"a": 0.5, "b": 4.0}, evaluate={"bootstrap": 50, "metrics": ["auroc"]}, images=False
+    )
+    page = page_of(study, where)
+    assert "over one training of each: another seed may say otherwise" in page
+    assert "Each recipe was trained once" in page
+    assert "over the trainings of each recipe" not in page
+
+
 def test_planted_label_errors_are_suspected_first(simulate: Simulate) -> None:
     study, where = simulate(rows=300, skill={"a": 4.0, "b": 4.0}, images=False)
     table = read_table(where.predictions("a/resnet18/r0f0s0"))

@@ -108,7 +108,7 @@ def treatments(record: Record, look: Lookup) -> list[Sentence]:
     for arm in dict.fromkeys(rows["arm"]):
         own = records(rows[rows["arm"] == arm])
         for row in own:
-            row["once"] = len(record.evidence.of(arm, row["model"])) == 1
+            row["once"] = record.evidence.trainings(arm, row["model"]) == 1
         one = _treatment(arm, record.baseline, metric, own)
         told.append(Sentence(one.lead, [*one.pieces, *_over_blocks(record, arm)], one.tone))
     return told
@@ -175,7 +175,7 @@ def _named(rows: list[dict[str, Any]]) -> list[Any]:
 
 def certainty(record: Record) -> Sentence:
     evidence, level = record.evidence, Setting(f"{100 * record.study.evaluate.confidence:g} %")
-    once = [pair for pair in evidence.pairs if len(evidence.of(*pair)) == 1]
+    once = [pair for pair in evidence.pairs if evidence.trainings(*pair) == 1]
     pieces: list[Any] = ["Brackets hold ", level, " intervals over the test cases"]
     if evidence.dataset.patient_rule:
         pieces += [", patients drawn with all their images"]
