@@ -111,6 +111,17 @@ def test_flips_alone_are_exact_and_each_is_an_image_or_its_mirror() -> None:
     assert all(any(kind[k] for kind in kinds) for k in range(4))
 
 
+@pytest.mark.parametrize(("flip", "axes"), [("none", [[]]), ("horizontal", [[], [2]]), ("vertical", [[], [1]])])
+def test_strong_of_nothing_but_flips_is_each_image_or_its_mirror(flip: str, axes: list[list[int]]) -> None:
+    images = torch.rand(24, 1, 9, 7, generator=chance()) * 255
+    nothing = dict.fromkeys(("rotation", "shift", "zoom", "brightness", "contrast", "noise", "blur", "cutout"), 0.0)
+    changed, _ = resolve("augment", ref("strong", flip=flip, **nothing))()(images, one_hot(24), chance(4))
+    pairs = list(zip(changed, images, strict=True))
+    found = [[torch.allclose(new, old.flip(a), atol=1e-3) for a in axes] for new, old in pairs]
+    assert all(any(kind) for kind in found)
+    assert all(any(kind[k] for kind in found) for k in range(len(axes)))
+
+
 def test_an_affine_of_nothing_is_the_image_itself() -> None:
     images = smooth_images(4, 1)
     still = resolve("augment", ref("affine", shift=0, zoom=1e-9, rotation=0))()

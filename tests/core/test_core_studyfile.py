@@ -36,6 +36,7 @@ def test_every_value_has_a_default() -> None:
         ({"train": {"batch": "many"}}, ["train.batch", "many"]),
         ({"train": {"batch": 0}}, ["train.batch", "greater than or equal to 1"]),
         ({"train": {"fit": "squash"}}, ["train.fit", "stretch", "pad", "crop"]),
+        ({"train": {"keep": "last"}}, ["train", "early_stop: null"]),
         ({"train": {"models": [{"aux": True}]}}, ["train.models.0", "name"]),
         ({"arms": {"a": {"train": {"lose": "focal"}}}}, ["lose"]),
         ({"arms": {"a/b": {}}}, ["no slash"]),

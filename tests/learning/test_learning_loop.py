@@ -136,6 +136,13 @@ def test_patience_stops_and_the_best_epoch_is_kept(tmp_path: Path) -> None:
     assert not same(school.best(), school.weights())
 
 
+@pytest.mark.parametrize("last", [9.0, float("nan")])
+def test_the_last_weights_are_kept_where_they_are_wanted(tmp_path: Path, last: float) -> None:
+    school = School(tmp_path, losses=[3.0, 1.0, last], steps=12, keep_last=True)
+    assert school.fit().best_epoch == 3
+    assert same(school.best(), school.weights())
+
+
 def test_a_figure_that_is_better_when_higher(tmp_path: Path) -> None:
     assert Pace(1, 1, 0, watch="val_auroc").better(0.8, 0.7)
     assert not Pace(1, 1, 0, watch="val_loss").better(0.8, 0.7)

@@ -37,8 +37,8 @@ def ours(name: str, state: dict[str, Tensor], **options: object) -> Classifier:
     return built.eval()
 
 
-def images() -> Tensor:
-    drawn = torch.randint(0, 256, (2, 3, SIZE, SIZE), generator=torch.Generator().manual_seed(9))
+def images(side: int = SIZE) -> Tensor:
+    drawn = torch.randint(0, 256, (2, 3, side, side), generator=torch.Generator().manual_seed(9))
     return drawn.to(torch.uint8)
 
 
@@ -173,3 +173,10 @@ def test_summed_filters_equal_the_repeated_grey_image() -> None:
     one = images()[:, :1]
     with torch.no_grad():
         torch.testing.assert_close(grey(one), colour(one.repeat(1, 3, 1, 1)), rtol=1e-4, atol=1e-5)
+
+
+def test_darkcovidnet_has_the_published_number_of_weights() -> None:
+    spec = ModelSpec(2, 3, 256)  # two classes, three channels: 1,164,434 in Ozturk et al. 2020
+    built = build_classifier(ref("darkcovidnet"), spec, mean=IMAGENET_MEAN, std=IMAGENET_STD, seed=0)
+    assert built.backbone.parameter_count == 1_164_434
+    assert built.feature_maps(images(256)).shape[1:] == (256, 13, 13)

@@ -156,6 +156,8 @@ class Train(Section):
     optimiser: PartRef = ref("adamw", lr=1e-3, weight_decay=1e-4)
     schedule: PartRef = ref("one_cycle")
     early_stop: EarlyStop | None = EarlyStop()
+    keep: Literal["best", "last"] = "best"
+    """Which weights are kept: of the best epoch on validation, or the last, as many published protocols do."""
     clip: float | None = 1.0
     ema: Fraction = 0.0
     label_smoothing: Fraction = 0.0
@@ -168,6 +170,12 @@ class Train(Section):
     track: Tracking = Tracking()
     search: dict[str, Any] = {}
     """Read by `secondread tune` only."""
+
+    @model_validator(mode="after")
+    def _the_last_is_not_stopped_early(self) -> Train:
+        if self.keep == "last" and self.early_stop is not None:
+            raise ValueError("keep: last takes no early stopping; write early_stop: null beside it")
+        return self
 
 
 class Rule(Section):

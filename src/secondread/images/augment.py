@@ -35,6 +35,11 @@ Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Flip = Literal["none", "horizontal", "vertical", "both"]
 
 
+def flips(flip: Flip) -> tuple[bool, bool]:
+    """Whether to mirror left and right, and top and bottom."""
+    return flip in ("horizontal", "both"), flip in ("vertical", "both")
+
+
 @dataclass(frozen=True)
 class ImagesOnly:
     """An augmentation that leaves the labels alone."""
@@ -61,8 +66,7 @@ def traditional(*, rotation: Degrees = 15.0, horizontal: bool = True, vertical: 
 @part("augment", "affine")
 def affine(*, shift: Share = 0.1, zoom: Share = 0.1, rotation: Degrees = 10.0, flip: Flip = "none") -> Augment:
     """Random shift, zoom and rotation; flips by option."""
-    horizontal, vertical = flip in ("horizontal", "both"), flip in ("vertical", "both")
-    geometry = Geometry(rotation, shift, zoom, horizontal, vertical)
+    geometry = Geometry(rotation, shift, zoom, *flips(flip))
     return ImagesOnly(lambda images, generator: warped(images, geometry, generator))
 
 
@@ -88,9 +92,10 @@ def strong(
     noise: Share = 0.03,
     blur: Share = 0.5,
     cutout: Share = 0.25,
+    flip: Flip = "none",
 ) -> Augment:
-    """Shift, zoom, rotation, brightness, contrast, noise, blur and cut-out; no flips."""
-    geometry = Geometry(rotation, shift, zoom)
+    """Shift, zoom, rotation, brightness, contrast, noise, blur and cut-out; flips by option."""
+    geometry = Geometry(rotation, shift, zoom, *flips(flip))
 
     def change(images: Tensor, generator: torch.Generator) -> Tensor:
         images = warped(images, geometry, generator)

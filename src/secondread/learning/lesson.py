@@ -24,11 +24,18 @@ class Pace:
     ema: float = 0.0
     patience: int | None = None
     watch: str = "val_loss"
+    keep_last: bool = False
 
     def better(self, value: float, than: float | None) -> bool:
         if than is None:
             return True
         return value < than if self.watch.endswith("loss") else value > than
+
+    def to_keep(self, value: float | None, best: float | None) -> bool:
+        """Whether weights of that figure are kept; those of an epoch without a figure while none has had one."""
+        if self.keep_last or value is None:
+            return self.keep_last or best is None
+        return self.better(value, best)
 
 
 @dataclass

@@ -156,12 +156,12 @@ class Training:
         }
 
     def _judge(self, row: dict[str, Any]) -> None:
-        """Evaluate, and keep the weights when they are the best so far; without a figure the last are."""
+        """Evaluate, and keep the weights when they are the best so far, or always where the last are wanted."""
         course, pace = self.course, self.pace
         row |= self.lesson.evaluate()
         value = row.get(pace.watch)
         known = value if value is not None and math.isfinite(value) else None
-        if (known is None and course.best is None) or (known is not None and pace.better(known, course.best)):
+        if pace.to_keep(known, course.best):
             course.best = known
             course.best_epoch, course.waited = row["epoch"], 0
             if self.machine.is_main:

@@ -6,6 +6,7 @@ from secondread.models.card import ModelCard, card_of
 from secondread.models.families import (
     alexnet,
     coded_cnn,
+    darkcovidnet,
     densenet,
     efficientnet,
     googlenet,
@@ -17,7 +18,7 @@ from secondread.models.families import (
 )
 
 __all__ = ["LEAVES", "ModelCard", "card_of", "min_size"]
-LEAVES = (plain, alexnet, vgg, resnet, resnet_v2, densenet, googlenet, efficientnet, coded_cnn, timm_any)
+LEAVES = (plain, alexnet, vgg, resnet, resnet_v2, densenet, googlenet, efficientnet, darkcovidnet, coded_cnn, timm_any)
 
 
 def min_size(name: str) -> int:

@@ -87,6 +87,7 @@ def run_phase(
         ema=train.ema,
         patience=train.early_stop.patience if train.early_stop else None,
         watch=f"val_{train.early_stop.watch}" if train.early_stop else "val_loss",
+        keep_last=train.keep == "last",
     )
     checkpoint = learning.checkpoint_of(phase.name)
     course = finished(pace, checkpoint, learning.key)
