@@ -6,7 +6,7 @@ import importlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from secondread.core.errors import BadData, SecondreadError, WrongRequest
 from secondread.core.files import write_json
@@ -75,10 +75,17 @@ def _check_only(study: Study, where: StudyDir) -> None:
 def run(study: Study, where: StudyDir, steps: tuple[str, ...] = STEP_NAMES) -> None:
     """Do every step that is missing or stale, in order; what is done stays as it is."""
     write_json(where.provenance, environment())
-    for name in steps:
-        _run_step(step_named(name), study, where)
-    if {"evaluate", "export"} <= set(steps):  # the report shows what explain and export made after it
+    if not {"evaluate", "export"} <= set(steps):
+        return _run_steps(steps, study, where)
+    middle = steps.index("evaluate")
+    _run_steps(steps[:middle], study, where)
+    _run_step(step_named("evaluate"), study, where, "score")
+    try:  # the report shows what explain and export make, so it comes last, and comes when they fail
+        _run_steps(steps[middle + 1 :], study, where)
+    except (SecondreadError, OSError):
         _run_step(step_named("evaluate"), study, where)
+        raise
+    _run_step(step_named("evaluate"), study, where)
 
 
 def status(where: StudyDir) -> list[dict[str, Any]]:
@@ -110,11 +117,16 @@ def results(where: StudyDir) -> list[Path]:
     return [path for path in [*named, *bundles] if path.exists()]
 
 
-def _run_step(step: Step, study: Study, where: StudyDir) -> None:
+def _run_steps(names: tuple[str, ...], study: Study, where: StudyDir) -> None:
+    for name in names:
+        _run_step(step_named(name), study, where)
+
+
+def _run_step(step: Step, study: Study, where: StudyDir, task: Literal["run", "score"] = "run") -> None:
     waiting = [unit for unit in _units(step, study, where) if unit.state() != "done"]
     if waiting:
         say(f"── {step.name}: {len(waiting)} to do")
-    step.face().run(study, where)
+    getattr(step.face(), task)(study, where)
 
 
 def _units(step: Step, study: Study, where: StudyDir) -> list[Unit]:

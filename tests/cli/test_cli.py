@@ -63,6 +63,7 @@ def refused(told: subprocess.CompletedProcess[str], code: int, *words: str) -> N
         ({"prepare": {"split": {"name": "grouped", "tset": 0.2}}}, ["no option 'tset'"]),
         ({"arms": {"a": {"balance": {"name": "top_up", "from": "dcgan"}}}}, ["dcgan", "synthesize.gans"]),
         ({"evaluate": {"metrics": ["auc"]}}, ["no part 'auc'", "auroc"]),
+        ({"export": {"pick": "plain/vgg16"}}, ["export.pick", "plain/vgg16", "plain/resnet18"]),
     ],
 )
 def test_check_names_the_mistake(tmp_path: Path, sections: dict[str, object], words: list[str]) -> None:

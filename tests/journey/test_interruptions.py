@@ -89,6 +89,18 @@ def test_a_full_disk_is_told_and_earlier_results_stay(folder: Path) -> None:
     assert "rows.parquet" in ended.stdout
 
 
+def test_the_report_comes_when_a_later_step_fails(folder: Path) -> None:
+    out = folder / "barred"
+    done = subprocess.run(words(folder, out, "gather"), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (out / "export").write_text("a file where the step wants a folder")
+    ended = subprocess.run(words(folder, out), capture_output=True, text=True, check=False)
+    assert ended.returncode == 3, ended.stderr
+    assert "Not a directory" in last_line(ended.stderr)
+    assert "Traceback" not in ended.stderr
+    assert (out / "evaluate" / "report.html").exists()
+
+
 def test_a_folder_that_may_not_be_written_is_told(folder: Path) -> None:
     ended = subprocess.run(words(folder, Path("/proc/secondread")), capture_output=True, text=True, check=False)
     assert ended.returncode == 3, ended.stderr

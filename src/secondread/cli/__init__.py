@@ -46,6 +46,10 @@ def _every_command(
         os.environ["SECONDREAD_DEBUG"] = "1"
 
 
+UNFIT_FOLDER = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST)
+"""What a full, barred or wrongly made folder of the user's answers; anything else may be a bug of ours."""
+
+
 def main() -> None:
     """Run the command line; every error ends as one or two lines and the exit code of its kind."""
     try:
@@ -58,7 +62,7 @@ def main() -> None:
     except KeyboardInterrupt as error:
         _end(error, "stopped. What was finished is kept: the same command goes on from there.", INTERRUPTED)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOENT):
+        if error.errno in UNFIT_FOLDER:
             _end(error, f"{error.strerror}: {error.filename or 'the output folder'}", 3)
         _end(error, f"{type(error).__name__}: {error} (this may be a bug; --debug shows where)", 1)
     except Exception as error:

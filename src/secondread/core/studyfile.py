@@ -57,6 +57,7 @@ def check_parts(study: Study) -> None:
     for kind, part_ref in named:
         registry.resolve(kind, part_ref)
     _arms_find_their_gans(study)
+    _pick_finds_a_model(study)
 
 
 def without_root(source: PartRef) -> PartRef:
@@ -78,6 +79,15 @@ def _arms_find_their_gans(study: Study) -> None:
                 f"arms: {arm}: balance takes images from {wanted!r}, which synthesize.gans does not train. "
                 f"Trained: {', '.join(trained) or 'none'}"
             )
+
+
+def _pick_finds_a_model(study: Study) -> None:
+    """What is exported after hours of training is looked for before them."""
+    pick = study.export.pick
+    labels = {(arm, model.label) for arm in study.arms for model in study.arm(arm)[1].models}
+    pairs = sorted("/".join(pair) for pair in labels)
+    if pick not in {"best", "picked", "all", *pairs, *(model for _, model in labels)}:
+        raise WrongRequest(f"export.pick: there is no {pick!r}. Valid: best, all, {', '.join(pairs)}")
 
 
 def _told(error: Any) -> str:

@@ -24,6 +24,17 @@ def units(study: Study, where: StudyDir) -> list[Unit]:
 
 def run(study: Study, where: StudyDir) -> None:
     """Score what was predicted, then show it. Raises `BadData` when nothing was predicted."""
+    score(study, where)
+    shown = report_unit(study, where)
+    if shown.state() != "done":
+        from secondread.evaluate.report import write_report
+
+        with shown.work([where.report]):
+            write_report(study, where)
+
+
+def score(study: Study, where: StudyDir) -> None:
+    """The unit `scores` alone: all that explain and export need."""
     scored = scores_unit(study, where)
     if scored.state() != "done":
         from secondread.evaluate.predictions import read_evidence
@@ -31,12 +42,6 @@ def run(study: Study, where: StudyDir) -> None:
 
         with scored.work([where.scores, where.comparisons, where.summary]):
             results(read_evidence(study, where), study, where).write()
-    shown = report_unit(study, where)
-    if shown.state() != "done":
-        from secondread.evaluate.report import write_report
-
-        with shown.work([where.report]):
-            write_report(study, where)
 
 
 def scores_unit(study: Study, where: StudyDir) -> Unit:
