@@ -76,7 +76,8 @@ def run(study: Study, where: StudyDir, steps: tuple[str, ...] = STEP_NAMES) -> N
     """Do every step that is missing or stale, in order; what is done stays as it is."""
     write_json(where.provenance, environment())
     if not {"evaluate", "export"} <= set(steps):
-        return _run_steps(steps, study, where)
+        _run_steps(steps, study, where)
+        return
     middle = steps.index("evaluate")
     _run_steps(steps[:middle], study, where)
     _run_step(step_named("evaluate"), study, where, "score")
