@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -159,6 +159,15 @@ class Site:
         except ProcessLookupError:
             return False
         return True
+
+    def processor(self) -> dict[str, float]:
+        """Seconds of processor time that the site's processes have had, by what they are."""
+        taken: dict[str, float] = {}
+        for pid, kind in self.processes().items():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+                taken[kind] = taken.get(kind, 0.0) + sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+        return taken
 
     def resident(self) -> int:
         """Bytes of memory of all processes of the site."""

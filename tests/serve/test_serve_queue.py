@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -53,6 +54,20 @@ def test_a_read_is_claimed_once_and_in_order(alice: User, bundle: RegisteredBund
     assert claimed[0] is not None
     assert claimed[0].id in {reads[0].id, reads[1].id}
     assert queue.claim("two", [bundle.sha256]) is None
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="what others plan depends on how much they hold")
+@pytest.mark.parametrize("bundles", [1, 3])
+def test_what_was_read_is_not_looked_at_to_find_what_waits(bundles: int, alice: User, bundle: RegisteredBundle) -> None:
+    entered(alice, bundle, 1)
+    with CaptureQueriesContext(connection) as asked:
+        assert queue.claim("a", [bundle.pk, *("0" * 63 + str(at) for at in range(1, bundles))])
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {asked[0]['sql']}")
+        plan = [told for *_, told in cursor.fetchall()]
+    searched = [told for told in plan if told.startswith(("SEARCH", "SCAN"))]
+    assert searched
+    assert all("state=?" in told for told in searched), plan
 
 
 def test_only_bundles_that_can_be_read_with_are_claimed(alice: User, bundle: RegisteredBundle) -> None:

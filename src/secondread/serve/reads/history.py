@@ -7,10 +7,11 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import QueryDict
 
 from secondread.serve.accounts.models import User
+from secondread.serve.bundles.models import RegisteredBundle
 from secondread.serve.reads.models import Read, State
 from secondread.serve.reads.own import first_of
 
@@ -90,6 +91,15 @@ def page(user: User, search: Search) -> Page:
 def count(user: User, search: Search) -> int:
     """How many match, counted up to `COUNT_UP_TO`: nobody reads further, and databases count slowly."""
     return found(user, search).order_by()[:COUNT_UP_TO].count()
+
+
+def bundles_of(user: User) -> QuerySet[RegisteredBundle]:
+    """Bundles that have read for `user`, without their cards.
+
+    One read of each is looked for; joined, or asked whether any exists, one database or another goes through them all.
+    """
+    one = Read.objects.filter(owner=user, bundle=OuterRef("pk")).values("id")[:1]
+    return RegisteredBundle.objects.alias(one=Subquery(one)).filter(one__isnull=False).only("sha256", "name")
 
 
 def _day(text: str) -> date | None:

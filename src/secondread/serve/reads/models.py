@@ -18,7 +18,10 @@ class StoredImage(models.Model):
     """An image as it is kept: decoded pixels in a file named after `id`, and facts that identify nobody."""
 
     id: models.UUIDField[Identifier, Identifier] = models.UUIDField(primary_key=True, default=uuid.uuid4)
-    owner: models.ForeignKey[User, User] = models.ForeignKey(User, on_delete=models.CASCADE, related_name="images")
+    owner: models.ForeignKey[User, User] = models.ForeignKey(
+        User, on_delete=models.CASCADE, related_name="images", db_index=False
+    )
+    """Without an index of its own: that of owner and content begins with it."""
     owner_id: int
     content_id: models.CharField[str, str] = models.CharField(max_length=64)
     """SHA-256 of the bytes that were uploaded, which are not kept."""
@@ -62,14 +65,17 @@ class Read(models.Model):
     """A bundle's reading of an image. The row is also the place in the queue (see queue.py)."""
 
     id: models.UUIDField[Identifier, Identifier] = models.UUIDField(primary_key=True, default=uuid.uuid4)
-    owner: models.ForeignKey[User, User] = models.ForeignKey(User, on_delete=models.CASCADE, related_name="reads")
+    # no index of their own: each is the beginning of one below, and every index is written with every read
+    owner: models.ForeignKey[User, User] = models.ForeignKey(
+        User, on_delete=models.CASCADE, related_name="reads", db_index=False
+    )
     owner_id: int
     image: models.ForeignKey[StoredImage, StoredImage] = models.ForeignKey(
-        StoredImage, on_delete=models.CASCADE, related_name="reads"
+        StoredImage, on_delete=models.CASCADE, related_name="reads", db_index=False
     )
     image_id: Identifier
     bundle: models.ForeignKey[RegisteredBundle, RegisteredBundle] = models.ForeignKey(
-        RegisteredBundle, on_delete=models.PROTECT, related_name="reads"
+        RegisteredBundle, on_delete=models.PROTECT, related_name="reads", db_index=False
     )
     bundle_id: str
     batch: models.UUIDField[Identifier, Identifier] = models.UUIDField(default=uuid.uuid4)
@@ -98,7 +104,9 @@ class Read(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["owner", "-created", "-id"], name="reads_history"),
             models.Index(fields=["owner", "state", "-created"], name="reads_history_by_state"),
+            models.Index(fields=["owner", "bundle", "-created"], name="reads_history_by_bundle"),
             models.Index(fields=["state", "created"], name="reads_queue"),
+            models.Index(fields=["bundle", "state", "created"], name="reads_queue_of_a_bundle"),
             models.Index(fields=["owner", "batch"], name="reads_batch"),
         ]
 

@@ -41,10 +41,9 @@ def claim(worker: str, bundles: list[str]) -> Read | None:
         return None
     now = timezone.now()
     waiting = _waiting_for(len(bundles)).rows(now=now, **{f"bundle{at}": name for at, name in enumerate(bundles)})
-    candidates = [loaded(Read, CLAIMED, row) for row in waiting]
-    while candidates:
+    while waiting:
         # the first two at random, so that workers woken together rarely want the same one
-        read = candidates.pop(random.randrange(min(2, len(candidates))))
+        read = loaded(Read, CLAIMED, waiting.pop(random.randrange(min(2, len(waiting)))))
         if read.attempt >= settings.LIMITS.attempts:
             given_up = Read.objects.filter(_free(now), id=read.id, attempt=read.attempt)
             given_up.update(state=State.FAILED, reason=POISON, finished=now, lease_until=None)
@@ -88,7 +87,8 @@ def _slot(field: str, name: str = "") -> Slot:
 def _waiting_for(count: int) -> Select:
     """The first reads that are free, for so many bundles."""
     bundles = reduce(or_, (Q(bundle=_slot("bundle", f"bundle{at}")) for at in range(count)))
-    found = Read.objects.filter(bundles, _free(_slot("lease_until", "now"))).order_by("created")
+    pending = Q(state__in=PENDING)  # said besides, so that no database looks at the reads that are finished
+    found = Read.objects.filter(bundles, pending, _free(_slot("lease_until", "now"))).order_by("created")
     return Select(lambda: found.values_list(*CLAIMED)[:LOOK_AT])
 
 

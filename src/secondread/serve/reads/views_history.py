@@ -12,7 +12,6 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from secondread.serve.audit.record import record
-from secondread.serve.bundles.models import RegisteredBundle
 from secondread.serve.reads import history as searching
 from secondread.serve.reads.exports import csv_lines, json_lines
 from secondread.serve.reads.models import Read, State
@@ -38,7 +37,7 @@ def history(request: HttpRequest) -> HttpResponse:
             "count": searching.count(user, search),
             "count_limit": searching.COUNT_UP_TO,
             "states": State.choices,
-            "bundles": RegisteredBundle.objects.filter(reads__owner=user).distinct().only("sha256", "name"),
+            "bundles": searching.bundles_of(user),
             "query": query.urlencode(),
             "later": "after" in request.GET,
         },
