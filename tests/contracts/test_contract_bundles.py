@@ -30,7 +30,7 @@ HEADS: dict[str, tuple[Any, ...]] = {
     "plain_cnn, hidden layer, labels": ({"name": "plain_cnn", "width": 8}, "multilabel", 24),
     "alexnet_improved, hidden layer, labels": ("alexnet_improved", "multilabel", 24),
 }
-NO_EXACT_MAP = {"timm/convnext_atto"}
+NO_EXACT_MAP = {"timm/convnext_atto", "darkcovidnet"}
 """Between its pooling and its head stands a LayerNorm."""
 EACH_BY_ITS_OWN: dict[str, tuple[Any, ...]] = {
     f"{name}, each image normalised by itself": (name, "multiclass", 0, "image") for name in ("resnet18", "plain_cnn")
