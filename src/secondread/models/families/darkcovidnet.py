@@ -83,8 +83,8 @@ DARKCOVIDNET = add_card(
     ModelCard(
         "darkcovidnet", "own", "the sixteenth convolution after its leaky ReLU", "Apache-2.0", min_size=32,
         default_size=256,
-        remarks="takes images of the size it was trained on only; its bundle draws no heatmaps: a convolution stands behind "
-        "the CAM layer",
+        remarks="takes images of the size it was trained on only; its bundle draws no heatmaps: a convolution stands "
+        "behind the CAM layer",
     )
 )  # fmt: skip
 
