@@ -161,12 +161,13 @@ class Site:
         return True
 
     def processor(self) -> dict[str, float]:
-        """Seconds of processor time that the site's processes have had, by what they are."""
+        """Seconds of processor time that the site's processes have had, by what they are; those that a process outlived
+        count as its own."""
         taken: dict[str, float] = {}
         for pid, kind in self.processes().items():
             with suppress(FileNotFoundError, ProcessLookupError):
                 fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-                taken[kind] = taken.get(kind, 0.0) + sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+                taken[kind] = taken.get(kind, 0.0) + sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
         return taken
 
     def resident(self) -> int:

@@ -31,7 +31,7 @@ HEADS: dict[str, tuple[Any, ...]] = {
     "alexnet_improved, hidden layer, labels": ("alexnet_improved", "multilabel", 24),
 }
 NO_EXACT_MAP = {"timm/convnext_atto", "darkcovidnet"}
-"""Between its pooling and its head stands a LayerNorm."""
+"""Between the CAM layer and the head stands a LayerNorm, or a convolution."""
 EACH_BY_ITS_OWN: dict[str, tuple[Any, ...]] = {
     f"{name}, each image normalised by itself": (name, "multiclass", 0, "image") for name in ("resnet18", "plain_cnn")
 }

@@ -17,9 +17,11 @@ import pytest
 from secondread.core.files import write_json
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir
+from secondread.core.studyfile import load_study
 from secondread.core.tables import PREDICTION_COLUMNS, read_table, write_table
 from secondread.evaluate import report
 from secondread.evaluate.gallery import Gallery
+from secondread.evaluate.methods_text import methods_text
 from secondread.evaluate.predictions import read_evidence
 from secondread.evaluate.record import read_record
 from secondread.evaluate.results import results
@@ -28,6 +30,7 @@ from secondread.evaluate.suspects import suspected_labels
 from secondread.pages.blocks import Shown
 from secondread.pages.document import render
 from secondread.pages.numbers import shown
+from secondread.pages.style import panels, styled
 
 Simulate = Callable[..., tuple[Study, StudyDir]]
 LIMIT = 15_000_000
@@ -148,6 +151,25 @@ def test_every_section_is_there(twelve: StudyDir) -> None:
     assert "SHORTCUT" in text
     assert "LEAKY PROTOCOL" not in text
     assert "for research and education, not a medical device" in text
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [("best", "the epoch with the best validation score was kept"), ("last", "the last epoch was kept")],
+)
+def test_the_methods_say_which_weights_were_kept(twelve: StudyDir, kept: str, words: str) -> None:
+    study = load_study(twelve.study_file)
+    train = study.train.model_copy(update={"early_stop": None, "keep": kept})
+    assert words in methods_text(read_record(study.model_copy(update={"train": train}), twelve))
+
+
+def test_a_stamp_lies_over_nothing(tmp_path: Path) -> None:
+    drawn = styled(panels)(2, 2, 2.0, 1.5)[0]
+    drawn.axes[-1].set_title("Precision (PPV)", loc="right")
+    Gallery(tmp_path, "LEAKY PROTOCOL").show("two", "t", "c", lambda: drawn)
+    title, mark = drawn.axes[-1]._right_title, drawn.texts[-1]  # type: ignore[attr-defined]
+    assert mark.get_text() == "LEAKY PROTOCOL"
+    assert not mark.get_window_extent().overlaps(title.get_window_extent())
 
 
 def test_figures_and_tables_lie_beside_it(twelve: StudyDir) -> None:

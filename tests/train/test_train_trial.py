@@ -94,16 +94,20 @@ def test_the_normalisation_is_that_of_the_plans_pixels(tmp_path: Path) -> None:
     assert std == pytest.approx(chosen.std(axis=(0, 1, 2)))
 
 
-def test_images_normalised_by_themselves_say_so_on_the_card_and_older_trainings_stay_done(tmp_path: Path) -> None:
+def test_images_normalised_by_themselves_say_so_on_the_card(tmp_path: Path) -> None:
     where = trained(tmp_path, {"epochs": 1, "steps": 1, "normalise": "image"})
     classifier, card = load_trial(folder_of(where))
     assert card.normalise == "image"
     assert (card.mean, card.std) == ((0.0,), (1.0,))
     assert classifier.each_by_its_own
-    plain, own = (small_study(tmp_path, {"normalise": way}) for way in ("dataset", "image"))
-    written = [next(trials(study, where)).settings["train"] for study in (plain, own)]
-    assert "normalise" not in written[0]  # the key of a training is what it was before there was a choice
-    assert written[1]["normalise"] == "image"
+
+
+@pytest.mark.parametrize(("setting", "old", "new"), [("normalise", "dataset", "image"), ("keep", "best", "last")])
+def test_older_trainings_stay_done_when_a_setting_is_added(tmp_path: Path, setting: str, old: str, new: str) -> None:
+    studies = [small_study(tmp_path, {"early_stop": None, setting: way}) for way in (old, new)]
+    written = [next(trials(study, StudyDir(tmp_path))).settings["train"] for study in studies]
+    assert setting not in written[0]  # the key of a training is what it was before there was a choice
+    assert written[1][setting] == new
 
 
 def parts_of(where: StudyDir) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -131,6 +135,15 @@ def test_head_leaves_the_backbone_and_its_batch_norm_alone(tmp_path: Path) -> No
     epochs = pd.read_csv(folder_of(both) / "epochs.csv")
     assert epochs["step"].tolist() == [2, 4]
     assert epochs["epoch"].tolist() == [1, 2]
+
+
+def test_the_last_epoch_of_the_last_phase_is_kept_where_it_is_wanted(tmp_path: Path) -> None:
+    rising = {"name": "adamw", "lr": 0.3}  # the validation loss grows a hundredfold when the whole network learns
+    small = {"models": ["plain_cnn"], "size": 32, "epochs": 1, "batch": 12, "steps": 4, "optimiser": rising}
+    regime = {"regime": {"name": "head_then_full", "head": 0.5}, "schedule": "constant", "early_stop": None}
+    for keep, epoch in (("best", 1), ("last", 2)):
+        where = trained(tmp_path / keep, small | regime | {"keep": keep})
+        assert load_trial(folder_of(where))[1].best_epoch == epoch
 
 
 def test_cached_features_train_the_head_as_the_frozen_network_would(tmp_path: Path) -> None:

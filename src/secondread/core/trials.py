@@ -9,6 +9,9 @@ from typing import Any
 from secondread.core.spec import PartRef, Study, Train, as_yaml
 from secondread.core.studydir import StudyDir, slug
 
+CAME_LATER = {"normalise": "dataset", "keep": "best"}
+"""Settings that the first studies could not choose, and what held for them: their trainings are not stale for it."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -31,8 +34,9 @@ class Trial:
         written = as_yaml(self.train)
         for name in ("models", "seeds", "engine", "search", "track"):
             del written[name]
-        if self.train.normalise == "dataset":  # came later than the first studies: theirs are not stale for it
-            del written["normalise"]
+        for name, before in CAME_LATER.items():
+            if written[name] == before:
+                del written[name]
         written["engine"] = {"precision": self.train.engine.precision}
         return {"model": self.model.as_written(), "seed": self.seed, "train": written}
 

@@ -55,6 +55,7 @@ def _test_given(record: Record) -> bool:
 
 
 SHORT = {"bf16": "bfloat16", "fp16": "half precision"}
+KEPT = {"best": "the epoch with the best validation score", "last": "the last epoch"}
 KINDS = {"binary": "binary classification", "multiclass": "classification", "multilabel": "multi-label classification"}
 
 
@@ -69,7 +70,7 @@ def models(record: Record) -> str:
         f"Images were scaled to {train.size} × {train.size} pixels ({train.fit}). The networks were "
         f"{_words(record.evidence.models)}, {_start(train)}, trained with {_part(train.loss)} loss by "
         f"{_part(train.optimiser)} under the schedule {_part(train.schedule)}, batches of {train.batch}, "
-        f"for {_length(train)}; the epoch with the best validation score was kept.",
+        f"for {_length(train)}; {KEPT[train.keep]} was kept.",
     ]
     if short := sorted(
         {each for one in record.evidence.trials if (each := one.card.get("precision", "fp32")) in SHORT}
@@ -94,7 +95,7 @@ def _arm(record: Record, name: str) -> str:
     balance, train = record.study.arm(name)
     base = record.study.train
     told = [] if balance.name == "none" else [f"balance: {_part(balance)}"]
-    for field in ("augment", "normalise", "loss", "regime", "optimiser", "weights"):
+    for field in ("augment", "normalise", "loss", "regime", "optimiser", "weights", "keep"):
         ours, theirs = getattr(train, field), getattr(base, field)
         if ours != theirs:
             told.append(f"{field}: {_part(ours) if isinstance(ours, PartRef) else ours}")

@@ -75,7 +75,7 @@ def trial_table(record: Record) -> Table:
         "Arm",
         "Model",
         "Repeat / fold / seed",
-        "Best epoch",
+        "Kept epoch",
         "Steps",
         "Seconds",
         "Parameters",

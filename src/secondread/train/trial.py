@@ -111,7 +111,7 @@ def _classifier(where: StudyDir, trial: Trial, material: Material, loss: Loss, m
 
 
 def _all_phases(learning: Learning) -> Outcome:
-    """Run the phases of the regime one after the other, each from the best weights of the one before."""
+    """Run the phases of the regime one after the other, each from the weights that were kept before."""
     train = learning.trial.train
     each = learning.material.epoch_steps(train.batch)
     steps = train.epochs * each if train.steps == "auto" else train.steps
@@ -121,7 +121,7 @@ def _all_phases(learning: Learning) -> Outcome:
         offset = len(rows)
         course, pace = run_phase(learning, phase, number, each, rows)
         rows += shifted(course.history, rows)
-        if best is None or course.best is None or best[1].best is None or pace.better(course.best, best[1].best):
+        if best is None or course.best is None or best[1].best is None or pace.to_keep(course.best, best[1].best):
             best = (phase, course, pace, offset)
         learning.machine.wait()
         load_weights(learning.best_of(best[0].name), learning.classifier)
