@@ -70,9 +70,11 @@ class Client:
             return Answer(answer.status, content, time.perf_counter() - started, dict(answer.getheaders()))
         raise OSError("no answer")
 
-    def send(self, content: bytes, wait: float = 20.0) -> Answer:
-        body = EDGE + BETWEEN + content + b"\r\n--edge--\r\n"
-        return self.ask("POST", f"/api/reads?wait={wait}", body, Content_Type="multipart/form-data; boundary=edge")
+    def send(self, content: bytes, wait: float = 20.0, form: bool = False) -> Answer:
+        """One file, as the body or in a form."""
+        body = EDGE + BETWEEN + content + b"\r\n--edge--\r\n" if form else content
+        kind = "multipart/form-data; boundary=edge" if form else "application/octet-stream"
+        return self.ask("POST", f"/api/reads?wait={wait}", body, Content_Type=kind)
 
     def close(self) -> None:
         if self.connection is not None:

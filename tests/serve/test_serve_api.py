@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,15 +13,19 @@ from django.conf import settings as site
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
-from django.test import Client
+from django.test import Client, RequestFactory
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from serve_pictures import dicom, disc, png, zipped
 
+from secondread.serve.accounts.models import User
+from secondread.serve.api.faults import Fault
+from secondread.serve.api.submitting import submit_images
 from secondread.serve.bundles.models import RegisteredBundle
 from secondread.serve.limits import Limits
 from secondread.serve.reads.models import Read, StoredImage
+from secondread.serve.reads.streaming import streamed_body
 from secondread.serve.wsgi import application
 
 
@@ -65,12 +70,55 @@ def test_an_archive_is_answered_file_by_file(api: Client, bundle: Any) -> None:
     assert told["not_taken"] == [{"file": "c.txt", "code": "not_an_image", "reason": told["not_taken"][0]["reason"]}]
 
 
+def test_a_file_can_be_the_body(api: Client, bundle: RegisteredBundle) -> None:
+    content, address = dicom(disc()), f"/api/reads?bundle={bundle.sha256}&name=../a%0A/scan.dcm"
+    (bare,) = api.post(address, content, "application/dicom").json()["reads"]
+    assert bare["file"] == "scan.dcm"
+    (in_form,) = sent(api, content).json()["reads"]
+    assert in_form["id"] == bare["id"]  # the same bytes are the same image, however they came
+    told = api.post("/api/reads", zipped({"a.png": png(disc(40)), "b.txt": b"no"}), "application/zip").json()
+    assert [read["file"] for read in told["reads"]] == ["a.png"]
+    (unnamed,) = api.post("/api/reads?name=..", png(disc(41)), "image/png").json()["reads"]
+    assert unnamed["file"] == "image"
+    assert not list(site.FOLDER.incoming.iterdir())
+
+
+def test_a_body_that_is_too_long_is_not_taken(api: Client, bundle: Any, settings: Any) -> None:
+    settings.LIMITS = Limits(file_bytes=100)
+    answer = api.post("/api/reads", png(disc()), "image/png")
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    assert not list(site.FOLDER.incoming.iterdir())
+    assert not Read.objects.exists()
+
+
+class Gone(io.BytesIO):
+    """A client that vanished."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        raise OSError("connection reset")
+
+
+@pytest.mark.parametrize("body", [io.BytesIO(b"half"), Gone()])
+def test_a_body_that_is_cut_short_leaves_no_file(token: dict[str, str], body: io.BytesIO, bundle: Any) -> None:
+    told = {"REQUEST_METHOD": "POST", "CONTENT_TYPE": "image/png", "CONTENT_LENGTH": "8", "wsgi.input": body}
+    request = RequestFactory().request(**told)
+    with pytest.raises(EOFError):
+        streamed_body(request, "x.png")
+    with pytest.raises(Fault, match="ended before"):
+        submit_images(request, User.objects.get(username="alice"), 0.0, "", "")
+    assert not list(site.FOLDER.incoming.iterdir())
+
+
 def test_faults_have_one_form(api: Client, bundle: Any) -> None:
     for answer, code in (
         (sent(api, b"hello"), "not_an_image"),
         (sent(api, png(disc()), bundle="0" * 64), "no_bundle"),
         (api.post("/api/reads"), "no_file"),
         (api.post("/api/reads", b"x", "multipart/form-data"), "not_multipart"),
+        (api.post("/api/reads", b"x", "application/json"), "unsupported_type"),
+        (api.post("/api/reads", b"", "image/png"), "no_file"),
+        (api.post("/api/reads", b"hello", "image/png"), "not_an_image"),
+        (api.post("/api/reads?bundle=0", png(disc()), "image/png"), "no_bundle"),
         (api.get("/api/reads?status=odd"), "invalid"),
         (Client().get("/api/reads"), "unauthorized"),
         (api.get("/api/reads/00000000-0000-4000-8000-000000000000"), "not_found"),

@@ -78,13 +78,18 @@ def bundles(request: HttpRequest) -> list[dict[str, Any]]:
 
 @api.post(
     "/reads",
-    response={200: Submitted, 202: Submitted, 409: Problem, 411: Problem, 413: Problem, 507: Problem, **BAD},
+    response={200: Submitted, 202: Submitted, **dict.fromkeys((409, 411, 413, 415, 507), Problem), **BAD},
     openapi_extra={"requestBody": SUBMIT_BODY},
     summary="Send images to be read",
 )
-def submit(request: HttpRequest, wait: Wait = 0.0) -> Status[dict[str, Any]]:
+def submit(
+    request: HttpRequest,
+    wait: Wait = 0.0,
+    bundle: Annotated[str, Query(max_length=64, description="The model to read a bare file with; forms name it.")] = "",
+    name: Annotated[str, Query(max_length=255, description="What a bare file is called; forms say it.")] = "",
+) -> Status[dict[str, Any]]:
     """200 when every reading is there, 202 when some are not yet. The same image is read once by each model."""
-    submitted = submit_images(request, _user(request), wait)
+    submitted = submit_images(request, _user(request), wait, bundle, name)
     pending = any(read["status"] in ("queued", "running") for read in submitted["reads"])
     return Status(202 if pending else 200, submitted)
 

@@ -16,38 +16,42 @@ from secondread.serve.reads.admission import PLACES, RETRY_SECONDS, Busy
 from secondread.serve.reads.awaiting import await_end
 from secondread.serve.reads.jail import OutOfSpace
 from secondread.serve.reads.own import reads_now
-from secondread.serve.reads.streaming import StreamedFile
+from secondread.serve.reads.streaming import StreamedFile, streamed_body
 
+FILE_TYPES = ("application/dicom", "application/octet-stream", "application/zip")
+ONE_OF_THESE = ", ".join(FILE_TYPES)
+ONE_FILE = {"schema": {"type": "string", "format": "binary"}}
+FORM = {
+    "type": "object",
+    "required": ["image"],
+    "properties": {
+        "image": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "string", "format": "binary"},
+            "description": "PNG, JPEG, TIFF, WebP, BMP or DICOM files, or zip files of them.",
+        },
+        "bundle": {
+            "type": "string",
+            "description": "SHA-256 of the model to read with; the first of /bundles when absent.",
+        },
+    },
+}
 SUBMIT_BODY = {
     "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["image"],
-                "properties": {
-                    "image": {
-                        "type": "array",
-                        "minItems": 1,
-                        "items": {"type": "string", "format": "binary"},
-                        "description": "PNG, JPEG, TIFF, WebP, BMP or DICOM files, or zip files of them.",
-                    },
-                    "bundle": {
-                        "type": "string",
-                        "description": "SHA-256 of the model to read with; the first of /bundles when absent.",
-                    },
-                },
-            }
-        }
-    },
+    "description": "A form with any number of files, or one file as it is.",
+    "content": {"multipart/form-data": {"schema": FORM}, **dict.fromkeys(("image/png", *FILE_TYPES), ONE_FILE)},
 }
 
 
-def submit_images(request: HttpRequest, user: User, wait: float) -> dict[str, Any]:
-    """Take in the images of the request and wait for the last of them; raises `Fault`."""
+def submit_images(request: HttpRequest, user: User, wait: float, bundle: str, name: str) -> dict[str, Any]:
+    """Take in the images of the request and wait for the last of them; raises `Fault`.
+
+    `bundle` and `name` go with a body that is one file; a form says them itself.
+    """
     try:
         with PLACES.one():
-            entered = _entered(request, user)
+            entered = _entered(request, user, bundle, name)
     except Busy as error:
         raise Fault(503, "busy", "Many images are being read. Try again in a moment.", RETRY_SECONDS) from error
     except OutOfSpace as error:
@@ -63,22 +67,43 @@ def submit_images(request: HttpRequest, user: User, wait: float) -> dict[str, An
     return _told(user, entered)
 
 
-def _entered(request: HttpRequest, user: User) -> door.Entered:
-    try:
-        files = [file for file in request.FILES.getlist("image") if isinstance(file, StreamedFile)]
-        wanted = request.POST.get("bundle", "")
-    except MultiPartParserError as error:
-        raise Fault(422, "not_multipart", "The body is no multipart form.") from error
-    fault = getattr(request, "upload_fault", "")
-    if fault:
+def _entered(request: HttpRequest, user: User, bundle: str, name: str) -> door.Entered:
+    if request.content_type == "multipart/form-data":
+        files, bundle = _of_form(request)
+    else:
+        files = _of_body(request, name)
+    if fault := getattr(request, "upload_fault", ""):
         raise Fault(413, "too_large", f"Not taken: {fault}.")
     offer = on_offer()
-    bundle = offer.chosen(wanted) if wanted else offer.first
-    if bundle is None:
+    chosen = offer.chosen(bundle) if bundle else offer.first
+    if chosen is None:
         raise Fault(422, "no_bundle", "This site offers no such model.")
     if not files:
-        raise Fault(422, "no_file", "Send at least one file in the field `image`.")
-    return door.take_in(request, user, files, bundle, offer)
+        raise Fault(422, "no_file", "Send at least one file: in the field `image` of a form, or as the body.")
+    return door.take_in(request, user, files, chosen, offer)
+
+
+def _of_form(request: HttpRequest) -> tuple[list[StreamedFile], str]:
+    """The files of a form and the model that it names."""
+    try:
+        files = [file for file in request.FILES.getlist("image") if isinstance(file, StreamedFile)]
+        return files, request.POST.get("bundle", "")
+    except MultiPartParserError as error:
+        raise Fault(422, "not_multipart", "The body is no multipart form.") from error
+
+
+def _of_body(request: HttpRequest, name: str) -> list[StreamedFile]:
+    """The one file that the body is. What kind it is, its bytes will tell; its type only says that it is no form."""
+    kind = request.content_type or ""
+    if not int(request.META.get("CONTENT_LENGTH") or 0):
+        return []
+    if not (kind.startswith("image/") or kind in FILE_TYPES):
+        raise Fault(415, "unsupported_type", f"Send multipart/form-data, or a file as image/… or {ONE_OF_THESE}.")
+    try:
+        file = streamed_body(request, name)
+    except EOFError as error:
+        raise Fault(422, "cut_short", "The body ended before its Content-Length.") from error
+    return [file] if file is not None else []
 
 
 def _told(user: User, entered: door.Entered) -> dict[str, Any]:

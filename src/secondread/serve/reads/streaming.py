@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload
-from django.http import HttpRequest
+from django.http import HttpRequest, UnreadablePostError
 
 from secondread.serve.limits import Limits
 
@@ -73,6 +73,36 @@ class StreamingHandler(FileUploadHandler):
             self.request.upload_fault = reason  # type: ignore[attr-defined]
         self.upload_interrupted()
         raise StopUpload(connection_reset=True)
+
+
+def streamed_body(request: HttpRequest, name: str) -> StreamedFile | None:
+    """The body of a request as one file; None when it was stopped, as `upload_fault` then says.
+
+    Raises `EOFError` when the body is shorter than was announced.
+    """
+    length, handler = int(request.META.get("CONTENT_LENGTH") or 0), StreamingHandler(request)
+    handler.new_file("body", _bare(name), request.content_type, length)
+    try:
+        while chunk := request.read(handler.chunk_size):
+            handler.receive_data_chunk(chunk, handler.size)
+    except StopUpload:
+        return None
+    except UnreadablePostError as error:
+        handler.upload_interrupted()
+        raise EOFError from error
+    except OSError:
+        handler.upload_interrupted()
+        raise
+    if handler.size != length:
+        handler.upload_interrupted()
+        raise EOFError
+    return handler.file_complete(handler.size)
+
+
+def _bare(name: str) -> str:
+    """The last part of a path, without what cannot be shown; forms' names are so cleaned by Django."""
+    last = "".join(sign for sign in name.replace("\\", "/").rsplit("/", 1)[-1] if sign.isprintable()).strip()
+    return "image" if last in ("", ".", "..") else last
 
 
 def forget(paths: list[Path]) -> None:
