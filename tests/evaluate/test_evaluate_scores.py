@@ -19,7 +19,9 @@ from secondread.core.studydir import StudyDir
 from secondread.core.tables import PREDICTION_COLUMNS, read_table, write_table
 from secondread.evaluate import run as face
 from secondread.evaluate.predictions import read_evidence
+from secondread.evaluate.record import read_record
 from secondread.evaluate.results import Results, results
+from secondread.evaluate.traces import Traces
 from secondread.metrics.calibration import OperatingPoint
 
 Simulate = Callable[..., tuple[Study, StudyDir]]
@@ -126,6 +128,31 @@ def test_folds_are_joined_and_seeds_averaged(simulate: Simulate) -> None:
     )
     compared = found.comparisons
     assert (compared["method"].str.contains("2 trainings") & (compared["metric"] == "auroc")).any()
+
+
+def test_a_fold_that_scores_on_another_scale_changes_no_auroc_and_no_curve(simulate: Simulate) -> None:
+    """The folds of one recipe are different trainings: whose logits lie higher tells nothing of a case."""
+    study, where = simulate(folds=2, rows=160, skill={"a": 1.4, "b": 1.6}, images=False)
+
+    def shift(table: pd.DataFrame) -> pd.DataFrame:
+        table.loc[table["split"] == "test", "logit_covid"] += 3.0
+        return table
+
+    def looked() -> tuple[pd.DataFrame, pd.DataFrame]:
+        judged(study, where).write()
+        record = read_record(study, where)
+        scores = record.scores
+        ranked = scores[(scores["split"] == "test") & scores["metric"].isin(["auroc", "average_precision"])]
+        ranked = ranked[ranked["class"] != "micro"]  # compares the classes of one training with each other
+        return ranked.drop(columns="method").reset_index(drop=True), Traces(record).by_model("roc")
+
+    scores, curves = looked()
+    change(where, shift, only="r0f1s0")
+    moved, moved_curves = looked()
+    pd.testing.assert_frame_equal(moved, scores)
+    pd.testing.assert_frame_equal(moved_curves, curves)
+    joined = one(scores, arm="a", repeat=-1, class_="covid", metric="auroc")["value"]
+    assert curves[curves["line"] == "a"]["y"].mean() == pytest.approx(joined, abs=0.02)
 
 
 def test_repeats_with_other_test_rows_share_their_patients(simulate: Simulate) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from secondread.core.spec import Evaluate
 from secondread.core.tables import Task
 from secondread.metrics.cases import CHEXPERT_FIVE, Cases, cases
 from secondread.metrics.catalogue import METRICS
+from secondread.metrics.defended import compare, scores_with_intervals
+from secondread.metrics.resampling import resampling
 from secondread.metrics.scores import confusion_matrix, counts, expected_cost, score
 from secondread.metrics.tally import tally
 
@@ -42,6 +45,49 @@ def simulated(task: Task, n: int = 400, k: int = 4, seed: int = 0, ties: bool = 
 
 def values(given: Cases) -> dict[tuple[str, str], float]:
     return {(one.metric, one.row): one.value for one in score(given)}
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
+def test_ranks_are_compared_within_each_training(task: Task) -> None:
+    """The oracle is scikit-learn within each, weighted by pairs (AUROC) and by positives (average precision)."""
+    plain = simulated(task)
+    of_row = np.arange(plain.n) % 3
+    given = replace(plain, training=of_row)
+    found, alone = values(given), values(plain)
+    for k, row in enumerate(given.classes):
+        parts = [(given.truth[of_row == t, k], given.probabilities[of_row == t, k]) for t in range(3)]
+        pairs = [truth.sum() * (1 - truth).sum() for truth, _ in parts]
+        area = [sk.roc_auc_score(*part) for part in parts]
+        assert_allclose(found["auroc", row], np.average(area, weights=pairs))
+        precise = [sk.average_precision_score(*part) for part in parts]
+        assert_allclose(found["average_precision", row], np.average(precise, weights=[t.sum() for t, _ in parts]))
+    others = {key for key in found if METRICS[key[0]].needs != "ranks"}
+    assert_allclose([found[key] for key in others], [alone[key] for key in others])
+
+
+def test_a_training_on_another_scale_changes_no_rank_and_its_intervals_are_the_bootstraps() -> None:
+    plain = simulated("binary", n=200)
+    of_row = np.arange(plain.n) % 2
+    moved = plain.probabilities.copy()
+    moved[of_row == 1, 1] = moved[of_row == 1, 1] ** 5  # in the same order, but far lower
+    first, second = (replace(plain, probabilities=p, training=of_row) for p in (plain.probabilities, moved))
+    drawn = resampling(None, plain.y_true, replicates=200)
+    (one,), (other,) = (
+        [s for s in scores_with_intervals(c, drawn, ["auroc"]) if s.row == "1"] for c in (first, second)
+    )
+    assert (one.value, one.low, one.high) == (other.value, other.low, other.high)
+    assert "DeLong" not in one.method
+    found = compare(first, second, "auroc", "1", drawn)
+    assert (found.difference.value, found.difference.method) == (0.0, "paired bootstrap")
+    assert values(replace(first, training=None))["auroc", "1"] > values(replace(second, training=None))["auroc", "1"]
+
+
+def test_trainings_that_each_saw_one_side_have_no_auroc() -> None:
+    given = simulated("binary", n=100)
+    one_sided = replace(given, training=given.truth[:, 1].astype(np.int64))
+    (found,) = [s for s in score(one_sided, ["auroc"]) if s.row == "1"]
+    assert math.isnan(found.value)
+    assert found.reason == "no fold has both 1 and other cases"
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass"])

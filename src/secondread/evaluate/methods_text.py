@@ -128,6 +128,12 @@ def operating(record: Record) -> str:
     )
 
 
+WITHIN_FOLDS = (
+    "The test rows of all folds were joined. As the scores of different trainings share no scale, AUROC and average "
+    "precision compare cases within a fold only and are means over folds, weighted by each one's pairs or positives."
+)
+
+
 def statistics(record: Record) -> str:
     e = record.study.evaluate
     look = Lookup.of(record)
@@ -137,6 +143,7 @@ def statistics(record: Record) -> str:
         "DeLong's on the logit scale for the AUROC of a class and Wilson's for shares where each patient has one "
         f"image, otherwise from {e.bootstrap:,} bootstrap draws of patients with all their images, shared by all "
         "trials, stratified by class.",
+        *[WITHIN_FOLDS][: record.folded],
         "Arms were compared on the same test rows by paired DeLong or McNemar tests where rows are independent, else "
         "by the paired bootstrap; p values were corrected by Holm's method within each metric, with simultaneous max-T "
         "intervals beside. A difference is called better or worse only if the corrected p is below "

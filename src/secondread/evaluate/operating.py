@@ -74,13 +74,13 @@ def read_plainly(rows: Part, point: OperatingPoint) -> Cases:
 
 
 def joined_cases(parts: list[Cases], ids: list[np.ndarray]) -> Cases:
-    """Cases of several folds in one, in order of row id."""
+    """Cases of several folds in one, in order of row id; each remembers which training read it."""
     order = np.argsort(np.concatenate(ids).astype(str), kind="stable")
-    first = parts[0]
+    first, training = parts[0], np.repeat(np.arange(len(parts)), [part.n for part in parts])[order]
     stacked = [
         np.concatenate([getattr(p, name) for p in parts])[order] for name in ("y_true", "probabilities", "decisions")
     ]
-    return Cases(stacked[0], stacked[1], stacked[2], first.task, first.classes)
+    return Cases(stacked[0], stacked[1], stacked[2], first.task, first.classes, training)
 
 
 def write_points(judged: list[Judged], where: StudyDir) -> None:

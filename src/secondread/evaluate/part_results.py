@@ -57,6 +57,8 @@ def curves_figures(record: Record, gallery: Gallery, traces: Traces) -> list[Blo
     who = f"class {record.classes[1]}" if record.task == "binary" else "mean over the classes"
     level = f"{100 * record.study.evaluate.confidence:g} %"
     band = f"Bands: {level} of bootstrap curves over test patients, at each point."
+    if record.folded:
+        band = f"Means over folds: scores of different trainings share no scale. {band}"
     found: list[Block] = [
         gallery.show(
             "roc", f"ROC curves, {who}", band, lambda: trade_offs.roc(traces.by_model("roc"), record.baseline)

@@ -1,7 +1,7 @@
 """All trials of one arm and model as one result: folds joined, then the mean over seeds and repeats.
 
-Folds whose test rows do not overlap are joined to one set of out-of-fold predictions. What is averaged over then
-(seeds, repeats, folds that share test rows) is called a member.
+Folds whose test rows do not overlap are joined to one set of out-of-fold predictions, in which ranks are compared
+within each fold only. What is averaged over then (seeds, repeats, folds that share test rows) is called a member.
 """
 
 from __future__ import annotations

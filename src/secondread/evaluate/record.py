@@ -69,6 +69,11 @@ class Record:
         there = self.where.splits.exists()
         return read_table(self.where.splits) if there else pd.DataFrame(columns=["repeat", "fold", "row_id", "split"])
 
+    @property
+    def folded(self) -> bool:
+        """Whether several trainings, one per fold, share the test rows among them."""
+        return bool(self.splits["fold"].nunique() > 1)
+
     @cached_property
     def audit(self) -> dict[str, Any]:
         return _json(self.where.audit)

@@ -16,6 +16,7 @@ from secondread.evaluate.record import Record
 from secondread.metrics.cases import Cases
 from secondread.metrics.reliability import reliability_curve
 from secondread.metrics.resampling import Resampling
+from secondread.metrics.tally import ratio
 from secondread.metrics.usefulness import decision_curve
 
 Vector = NDArray[np.float64]
@@ -73,10 +74,10 @@ class Traces:
             for k in columns:
                 cases = member.cases
                 enough = cases.eligible[k] or len(columns) == 1
-                if enough and cases.positives[k] and cases.negatives[k] and not cases.unread[k]:
-                    curves.append(trade_off(cases, k, np.ones((cases.n, 1)), kind)[:, 0])
+                if enough and _with_both(cases, k) and not cases.unread[k]:
+                    curves.append(mean_trade_off(cases, k, np.ones((cases.n, 1)), kind)[:, 0])
                     weights = draws.drawn[draws.patient_of_row].astype(np.float64)
-                    moved.append(trade_off(cases, k, weights, kind))
+                    moved.append(mean_trade_off(cases, k, weights, kind))
                     floors.append(cases.positives[k] / (cases.positives[k] + cases.negatives[k]))
         if not curves:
             return pd.DataFrame()
@@ -128,6 +129,20 @@ class Traces:
 
 
 CUTS = np.linspace(0.01, 0.8, 80)
+
+
+def mean_trade_off(cases: Cases, k: int, weights_NB: NDArray[np.floating], kind: Kind) -> NDArray[np.float64]:
+    """[101, B]: `trade_off` of each training that has both sides, averaged by its positives."""
+    parts = [(cases.take(own), weights_NB[own]) for own in _with_both(cases, k)]
+    made = np.stack([trade_off(part, k, weights, kind) for part, weights in parts])
+    positives_FB = np.stack([part.truth[:, k] @ weights for part, weights in parts])
+    masses = np.where(np.isnan(made), 0.0, positives_FB[:, None, :])
+    return ratio((np.nan_to_num(made) * masses).sum(axis=0), masses.sum(axis=0))
+
+
+def _with_both(cases: Cases, k: int) -> list[NDArray[np.intp]]:
+    """Rows of each training that read cases with the class and cases without."""
+    return [own for own in cases.by_training if 0 < cases.truth[own, k].sum() < cases.read[own, k].sum()]
 
 
 def trade_off(cases: Cases, k: int, weights_NB: NDArray[np.floating], kind: Kind) -> NDArray[np.float64]:

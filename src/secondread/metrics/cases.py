@@ -27,7 +27,9 @@ class Cases:
     """N cases over K classes; make it with `cases`.
 
     y_true [N, K]: 1, 0 or NaN (not known); one-hot where classes exclude each other. probabilities [N, K] and
-    decisions [N, K] (1 or 0) may be NaN where the model gave no number: such an entry is *unread*.
+    decisions [N, K] (1 or 0) may be NaN where the model gave no number: such an entry is *unread*. training [N]: which
+    of several trainings read the case, where folds are joined; their scores share no scale, so what is about ranks
+    compares cases of one training only (Forman & Scholz 2010, "Apples-to-apples in cross-validation studies").
     """
 
     y_true: Floats
@@ -35,6 +37,7 @@ class Cases:
     decisions: Floats
     task: Task
     classes: tuple[str, ...]
+    training: NDArray[np.int64] | None = None
 
     @property
     def n(self) -> int:
@@ -97,7 +100,16 @@ class Cases:
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> Cases:
         """The cases of these rows (indices or a mask)."""
-        return Cases(self.y_true[rows], self.probabilities[rows], self.decisions[rows], self.task, self.classes)
+        training = None if self.training is None else self.training[rows]
+        chosen = (values[rows] for values in (self.y_true, self.probabilities, self.decisions))
+        return Cases(*chosen, self.task, self.classes, training)
+
+    @cached_property
+    def by_training(self) -> list[NDArray[np.intp]]:
+        """Rows of the cases that one training read, for each training."""
+        if self.training is None:
+            return [np.arange(self.n)]
+        return [np.flatnonzero(self.training == one) for one in np.unique(self.training)]
 
     def column(self, row: str) -> int | None:
         """The class that a row of scores is about; None for an average."""

@@ -90,6 +90,7 @@ def paired_permutation(
         np.concatenate([first.decisions, second.decisions]),
         first.task,
         first.classes,
+        None if first.training is None else np.concatenate([first.training, first.training]),
     )
     of_row = patient_numbers(patients, first.n)
     rng = np.random.default_rng(seed)
@@ -118,9 +119,10 @@ def _swapped(swap_CB: Sums, of_row: NDArray[np.int64]) -> Iterator[tuple[slice, 
 def _ranked(cases: Cases) -> Cases:
     ranks = np.full(cases.probabilities.shape, np.nan)
     for k in range(len(cases.classes)):
-        read = cases.read[:, k]
-        ranks[read, k] = rankdata(cases.probabilities[read, k]) / max(1, int(read.sum()))
-    return Cases(cases.y_true, ranks, cases.decisions, cases.task, cases.classes)
+        for own in cases.by_training:
+            read = own[cases.read[own, k]]
+            ranks[read, k] = rankdata(cases.probabilities[read, k]) / max(1, len(read))
+    return Cases(cases.y_true, ranks, cases.decisions, cases.task, cases.classes, cases.training)
 
 
 def value_of(cases: Cases, key: Key) -> float:

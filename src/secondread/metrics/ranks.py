@@ -63,12 +63,20 @@ class WeightedRanking:
     def _at_level_PB(self) -> NDArray[np.floating]:
         return self._negatives_MB[self.ranked.level]
 
+    def present(self) -> NDArray[np.floating]:
+        """[B]: weight of the positives."""
+        return np.asarray(self._weights_PB.sum(axis=0))
+
+    def pairs(self) -> NDArray[np.floating]:
+        """[B]: weight of the pairs of a positive and a negative."""
+        return np.asarray(self.present() * self._negatives_MB[-1])
+
     def auroc(self) -> NDArray[np.floating]:
         """[B]: ties count half; NaN where the weights leave no positive or no negative."""
         passed = self._at_level_PB
         if not np.array_equal(self.ranked.above, self.ranked.level):
             passed = (passed + self._negatives_MB[self.ranked.above]) / 2
-        pairs = self._weights_PB.sum(axis=0) * self._negatives_MB[-1]
+        pairs = self.pairs()
         lost = np.einsum("pb,pb->b", self._weights_PB, passed)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(pairs == 0, np.nan, 1 - lost / pairs)
@@ -78,7 +86,7 @@ class WeightedRanking:
         reached = running_sums(self._weights_PB)[self.ranked.reached]
         decided = self._at_level_PB + reached
         np.divide(reached, decided, out=reached, where=decided > 0)
-        gained, total = np.einsum("pb,pb->b", self._weights_PB, reached), self._weights_PB.sum(axis=0)
+        gained, total = np.einsum("pb,pb->b", self._weights_PB, reached), self.present()
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(total == 0, np.nan, gained / total)
 

@@ -127,6 +127,8 @@ def why(cases: Cases, metric: str, row: str, value: float) -> str:
     if k is not None:
         if cases.positives[k] == 0:
             return f"no {row} case in this set"
+        if cases.training is not None and cases.negatives[k]:
+            return f"no fold has both {row} and other cases"
         return f"every case of this set is {row}" if cases.negatives[k] == 0 else "not defined here"
     if not cases.eligible.any():
         return f"no label has {MIN_POSITIVES} positives"

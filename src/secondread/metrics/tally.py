@@ -48,19 +48,22 @@ class Prepared:
         return made
 
     @cached_property
-    def _rankings(self) -> dict[int, Ranking]:
+    def _rankings(self) -> dict[int, list[Ranking]]:
         return {}
 
-    def ranking(self, k: int) -> Ranking:
-        """Of class k; of all entries together where k is the number of classes."""
+    def rankings(self, k: int) -> list[Ranking]:
+        """Of class k (of all entries together where k is the number of classes), one for each training."""
         if k not in self._rankings:
             number = len(self.cases.classes)
             columns = np.arange(number) if k == number else np.array([k])
-            rows, at = np.nonzero(self.cases.read[:, columns])
-            entries = (rows, columns[at])
-            scores, present = self.cases.probabilities[entries].astype(np.float64), self.cases.truth[entries] == 1
-            self._rankings[k] = ranking(scores, present, rows)
+            self._rankings[k] = [self._ranking(own, columns) for own in self.cases.by_training]
         return self._rankings[k]
+
+    def _ranking(self, own: NDArray[np.intp], columns: NDArray[np.intp]) -> Ranking:
+        rows, at = np.nonzero(self.cases.read[np.ix_(own, columns)])
+        entries = (own[rows], columns[at])
+        scores, present = self.cases.probabilities[entries].astype(np.float64), self.cases.truth[entries] == 1
+        return ranking(scores, present, own[rows])
 
     @cached_property
     def _gaps_by_bins(self) -> dict[int, dict[str, NDArray[np.float64]]]:
@@ -162,25 +165,29 @@ class Tally:
         return np.asarray(self._sum("log_loss_of_truth")[0])
 
     @cached_property
-    def _ranked(self) -> dict[int, WeightedRanking]:
+    def _ranked(self) -> dict[int, list[WeightedRanking]]:
         asked = range(len(self.cases.classes) + 1) if self.only is None else [self.only]
-        return {k: WeightedRanking(self.prepared.ranking(k), self.weights_NB) for k in asked}
+        return {k: [WeightedRanking(one, self.weights_NB) for one in self.prepared.rankings(k)] for k in asked}
 
-    def _by_class(self, values: Callable[[WeightedRanking], Sums]) -> Sums:
+    def _by_class(self, values: Callable[[WeightedRanking], Sums], mass: Callable[[WeightedRanking], Sums]) -> Sums:
+        """[K + 1, B]: a value of each training's ranking, averaged over trainings by `mass`."""
         made = np.full((len(self.cases.classes) + 1, self.weights_NB.shape[1]), np.nan, self.weights_NB.dtype)
         for k, ranked in self._ranked.items():
-            made[k] = values(ranked)
+            masses = [mass(one) for one in ranked]
+            # a training without a positive or a negative has no value and no mass
+            weighed = sum(np.where(m > 0, m * values(one), 0) for one, m in zip(ranked, masses, strict=True))
+            made[k] = values(ranked[0]) if len(ranked) == 1 else ratio(np.asarray(weighed), np.sum(masses, axis=0))
         return made
 
     @cached_property
     def auroc(self) -> Sums:
         """[K + 1, B]: per class, then all entries together (micro)."""
-        return self._by_class(WeightedRanking.auroc)
+        return self._by_class(WeightedRanking.auroc, WeightedRanking.pairs)
 
     @cached_property
     def average_precision(self) -> Sums:
         """[K + 1, B]: per class, then all entries together (micro)."""
-        return self._by_class(WeightedRanking.average_precision)
+        return self._by_class(WeightedRanking.average_precision, WeightedRanking.present)
 
     def calibration_gap(self, bins: int) -> tuple[Sums, Sums]:
         """Sums of |observed − predicted| over bins: per class [K, B], and of the decided class [B]."""
