@@ -137,7 +137,7 @@ def mean_trade_off(cases: Cases, k: int, weights_NB: NDArray[np.floating], kind:
     made = np.stack([trade_off(part, k, weights, kind) for part, weights in parts])
     positives_FB = np.stack([part.truth[:, k] @ weights for part, weights in parts])
     masses = np.where(np.isnan(made), 0.0, positives_FB[:, None, :])
-    return ratio((np.nan_to_num(made) * masses).sum(axis=0), masses.sum(axis=0))
+    return np.asarray(ratio((np.nan_to_num(made) * masses).sum(axis=0), masses.sum(axis=0)), np.float64)
 
 
 def _with_both(cases: Cases, k: int) -> list[NDArray[np.intp]]:

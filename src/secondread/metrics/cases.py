@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -101,8 +101,10 @@ class Cases:
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> Cases:
         """The cases of these rows (indices or a mask)."""
         training = None if self.training is None else self.training[rows]
-        chosen = (values[rows] for values in (self.y_true, self.probabilities, self.decisions))
-        return Cases(*chosen, self.task, self.classes, training)
+        return replace(
+            self, y_true=self.y_true[rows], probabilities=self.probabilities[rows], decisions=self.decisions[rows],
+            training=training,
+        )  # fmt: skip
 
     @cached_property
     def by_training(self) -> list[NDArray[np.intp]]:

@@ -173,10 +173,13 @@ class Tally:
         """[K + 1, B]: a value of each training's ranking, averaged over trainings by `mass`."""
         made = np.full((len(self.cases.classes) + 1, self.weights_NB.shape[1]), np.nan, self.weights_NB.dtype)
         for k, ranked in self._ranked.items():
-            masses = [mass(one) for one in ranked]
+            if len(ranked) == 1:
+                made[k] = values(ranked[0])
+                continue
+            masses_TB = np.stack([mass(one) for one in ranked])
             # a training without a positive or a negative has no value and no mass
-            weighed = sum(np.where(m > 0, m * values(one), 0) for one, m in zip(ranked, masses, strict=True))
-            made[k] = values(ranked[0]) if len(ranked) == 1 else ratio(np.asarray(weighed), np.sum(masses, axis=0))
+            weighed_TB = np.where(masses_TB > 0, masses_TB * np.stack([values(one) for one in ranked]), 0)
+            made[k] = ratio(weighed_TB.sum(axis=0), masses_TB.sum(axis=0))
         return made
 
     @cached_property
