@@ -12,10 +12,8 @@ from torch import nn
 from secondread.core.errors import BadData
 from secondread.core.registry import find
 from secondread.learning.checkpoints import (
-    chance_state,
     load_checkpoint,
     load_weights,
-    restore_chance,
     save_checkpoint,
     save_weights,
 )
@@ -39,7 +37,6 @@ def test_any_nested_state_comes_back_as_it_was(tmp_path: Path) -> None:
         "pair": (0.9, 0.999),
         "list": [1, "two", {"three": torch.arange(4)}],
         5: {"a": torch.zeros(0), "half": torch.ones(2, dtype=torch.float16), "byte": torch.ones(2, dtype=torch.uint8)},
-        "chance": chance_state(),
     }
     save_checkpoint(tmp_path / "deep" / "checkpoint", state)
     assert same(load_checkpoint(tmp_path / "deep" / "checkpoint"), state)
@@ -53,15 +50,6 @@ def test_no_checkpoint_is_none_and_a_damaged_one_is_named(tmp_path: Path) -> Non
     path.write_bytes(path.read_bytes()[:20])
     with pytest.raises(BadData, match="checkpoint"):
         load_checkpoint(path)
-
-
-def test_the_global_generator_goes_on_where_it_was(tmp_path: Path) -> None:
-    torch.manual_seed(1)
-    save_checkpoint(tmp_path / "c", chance_state())
-    wanted = torch.rand(3)
-    torch.manual_seed(9)
-    restore_chance(load_checkpoint(tmp_path / "c") or {})
-    assert torch.equal(torch.rand(3), wanted)
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop"])

@@ -48,9 +48,6 @@ class Fold:
                 "(repeat-factor sampling) or sampler"
             )
 
-    def class_of_row(self) -> NDArray[np.int64]:
-        return np.asarray(self.positive.argmax(axis=1), np.int64)
-
     def real(self, times: Counts | None = None, weights: NDArray[np.float64] | None = None) -> pd.DataFrame:
         """Plan rows of the real images; those that stand 0 times are left out."""
         counted = np.ones(len(self.rows), np.int64) if times is None else times

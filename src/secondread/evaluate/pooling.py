@@ -98,18 +98,3 @@ def members_of(judged: list[Judged], split: str) -> list[Member]:
 def _disjoint(folds: list[Judged], split: str) -> bool:
     ids = np.concatenate([one.predicted.part(split).row_ids for one in folds]).astype(str)
     return len(np.unique(ids)) == len(ids)
-
-
-def patients_and_seeds(values_S: Vector, replicates_SB: Vector, seed: int) -> Vector:
-    """[B] replicates of the mean over members, patients and members both drawn.
-
-    Seeds are drawn with replacement and their deviations widened by √(S / (S − 1)), as in
-    `metrics.treatment.hierarchical_bootstrap`; with one member only patients vary.
-    """
-    s, b = replicates_SB.shape
-    centre = replicates_SB.mean(axis=0)
-    if s == 1:
-        return np.asarray(centre)
-    picks = np.random.default_rng(seed).integers(0, s, size=(s, b))
-    strayed = np.take_along_axis(replicates_SB - centre, picks, axis=0).mean(axis=0)
-    return np.asarray(centre + np.sqrt(s / (s - 1)) * strayed)

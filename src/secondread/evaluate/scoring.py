@@ -15,7 +15,7 @@ from secondread.core.spec import Study
 from secondread.core.tables import SCORE_COLUMNS, Task
 from secondread.evaluate.draws import Draws, patients_in, union_of
 from secondread.evaluate.operating import Judged, read_plainly
-from secondread.evaluate.pooling import Key, Pool, patients_and_seeds
+from secondread.evaluate.pooling import Key, Pool
 from secondread.metrics.cases import Cases
 from secondread.metrics.catalogue import METRICS
 from secondread.metrics.defended import UNIT, scores_with_intervals
@@ -23,6 +23,7 @@ from secondread.metrics.intervals import bca, percentile
 from secondread.metrics.resampling import Resampling, replicates_of
 from secondread.metrics.scores import Score, counts, expected_cost
 from secondread.metrics.scores import score as plain_scores
+from secondread.metrics.treatment import patients_and_seeds
 
 ALL: Key = (-1, -1, -1)
 """Repeat, fold and seed of a row that stands for all of them."""
@@ -134,7 +135,7 @@ def _cost(cases: Sequence[Cases], drawn: Sequence[Resampling], study: Study) -> 
         for of, draws in zip(cases, drawn, strict=True)
     ]
     values = np.array([float(expected_cost(of, matrix)[0]) for of in cases])
-    spread = patients_and_seeds(values, np.stack(made), study.evaluate.seed)
+    spread = patients_and_seeds(np.stack(made), study.evaluate.seed)
     low, high = percentile(spread[None], study.evaluate.confidence)[0]
     return [Score(*key, float(values.mean()), float(low), float(high), cases[0].n, "patient bootstrap (percentile)")]
 
@@ -174,7 +175,7 @@ def _over_members(pool: Pool, study: Study) -> list[Score]:
     method = f"mean of {count} trainings; patients and trainings drawn (bias-corrected)"
     for metric, row in pool.scores[0]:
         values = pool.values(metric, row)
-        drawn = possible(metric, patients_and_seeds(values, pool.replicates(metric, row), pool.draws.seed))
+        drawn = possible(metric, patients_and_seeds(pool.replicates(metric, row), pool.draws.seed))
         value = float(values.mean())
         low, high = bca(np.array([value]), drawn[None], np.zeros((1, 1)), study.evaluate.confidence)[0]
         if math.isnan(value):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from secondread.core.spec import Study
 from secondread.core.tables import COMPARISON_COLUMNS
-from secondread.evaluate.pooling import Pool, patients_and_seeds
+from secondread.evaluate.pooling import Pool
 from secondread.evaluate.scoring import primary
 from secondread.metrics.catalogue import METRICS
 from secondread.metrics.claims import minimal_detectable_difference, probability_of_false_claim, verdict
@@ -21,6 +21,7 @@ from secondread.metrics.comparisons import paired_bootstrap, smallest_side
 from secondread.metrics.defended import Comparison, compare, right
 from secondread.metrics.delong import Difference
 from secondread.metrics.multiplicity import holm, max_t
+from secondread.metrics.treatment import patients_and_seeds
 
 Row = dict[str, Any]
 Pools = dict[tuple[str, str], Pool]
@@ -46,7 +47,7 @@ def compare_pools(first: Pool, second: Pool, metric: str, study: Study) -> Compa
             first_made=one.made[0], second_made=other.made[0],
         )  # fmt: skip
     apart = one.values(metric, row) - other.values(metric, row)
-    moved = patients_and_seeds(apart, difference_replicates(one, other, metric, row), one.draws.seed)
+    moved = patients_and_seeds(difference_replicates(one, other, metric, row), one.draws.seed)
     fewest = min(smallest_side(m.cases, row, d) for m, d in zip(one.members, one.drawn, strict=True))
     found = paired_bootstrap(float(apart.mean()), moved, np.zeros_like(moved), fewest, confidence)
     found = replace(found, method=f"paired bootstrap over patients and {len(apart)} trainings")
@@ -155,10 +156,7 @@ def _simultaneous(pairs: list[tuple[Pool, Pool]], found: list[Comparison], study
     moved = []
     for (first, second), one in usable:
         ours, theirs = shared(first, second)
-        apart = ours.values(one.metric, one.row) - theirs.values(one.metric, one.row)
-        moved.append(
-            patients_and_seeds(apart, difference_replicates(ours, theirs, one.metric, one.row), ours.draws.seed)
-        )
+        moved.append(patients_and_seeds(difference_replicates(ours, theirs, one.metric, one.row), ours.draws.seed))
     values = np.array([one.difference.value for _, one in usable])
     clusters = min(one.fewest for _, one in usable)
     together = max_t(values, np.stack(moved), clusters, study.evaluate.confidence)

@@ -57,18 +57,6 @@ def load_weights(path: Path, model: nn.Module) -> None:
         raise BadData(f"the weights {path} do not fit the model or cannot be read: {first}") from error
 
 
-def chance_state() -> dict[str, Any]:
-    """The states of torch's global random generators (dropout draws from them); NumPy draws only from named seeds."""
-    cuda = list(torch.cuda.get_rng_state_all()) if torch.cuda.is_available() else []
-    return {"torch": torch.get_rng_state(), "cuda": cuda}
-
-
-def restore_chance(state: Mapping[str, Any]) -> None:
-    torch.set_rng_state(state["torch"])
-    if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
-
-
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
     """JSON for `value`, its tensors moved to `tensors` and named there."""
     if isinstance(value, Tensor):

@@ -6,7 +6,6 @@ import copy
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -237,11 +236,3 @@ def generate(generator: nn.Module, count: int, seed: int, label: int | None, bat
             made.append(planes.permute(0, 2, 3, 1).cpu().numpy())
     images: Images = np.concatenate(made)
     return images[..., 0] if images.shape[-1] == 1 else images
-
-
-def load_generator(generator: nn.Module, weights: Path) -> nn.Module:
-    """The averaged generator as `synthesize` saved it (safetensors)."""
-    from safetensors.torch import load_file
-
-    generator.load_state_dict(load_file(weights))
-    return generator.eval()

@@ -1,107 +1,51 @@
-"""ROC and precision-recall curves of one class, with bands from the shared patient bootstrap, for figures."""
+"""ROC and precision-recall curves on an even grid, under many sets of weights at once, for figures with bands."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secondread.core.errors import BadData
-from secondread.metrics.resampling import Resampling
+from secondread.metrics.cases import Cases
+from secondread.metrics.tally import ratio
 
-Array = NDArray[np.float64]
-CUTS = 400
-GRID = 101
-
-
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """Points of a curve [T] and, on an even grid of x [G], the band of y (NaN without a resampling).
-
-    ROC: x false-positive rate, y sensitivity. Precision-recall: x recall, y precision.
-    """
-
-    x: Array
-    y: Array
-    grid: Array
-    low: Array
-    high: Array
+Kind = Literal["roc", "pr"]
+GRID = np.linspace(0, 1, 101)
 
 
-def roc_curve(scores_N: Array, truth_N: Array, *, drawn: Resampling | None = None, confidence: float = 0.95) -> Curve:
-    """scores, truth [N] of one class (rows with NaN left out); empty where a side is missing. Band: pointwise, of the
-    sensitivity at each false-positive rate."""
-    tp, fp, positives, negatives = _counts(scores_N, truth_N)
-    if positives == 0 or negatives == 0:
-        return _nothing()
-    grid = np.linspace(0, 1, GRID)
-    low, high = np.full((2, GRID), np.nan)
-    if drawn is not None:
-        found_tp, found_fp = _resampled(scores_N, truth_N, drawn)
-        rates = [np.interp(grid, f / max(f[-1], 1), t / max(t[-1], 1)) for t, f in zip(found_tp, found_fp, strict=True)]
-        low, high = _middle(np.array(rates), confidence)
-    return Curve(fp / negatives, tp / positives, grid, low, high)
+def mean_trade_off(cases: Cases, k: int, weights_NB: NDArray[np.floating], kind: Kind) -> NDArray[np.float64]:
+    """[101, B]: `trade_off` of each training that has both sides, averaged by its positives."""
+    parts = [(cases.take(own), weights_NB[own]) for own in with_both_sides(cases, k)]
+    made = np.stack([trade_off(part, k, weights, kind) for part, weights in parts])
+    positives_FB = np.stack([part.truth[:, k] @ weights for part, weights in parts])
+    masses = np.where(np.isnan(made), 0.0, positives_FB[:, None, :])
+    return np.asarray(ratio((np.nan_to_num(made) * masses).sum(axis=0), masses.sum(axis=0)), np.float64)
 
 
-def precision_recall_curve(
-    scores_N: Array, truth_N: Array, *, drawn: Resampling | None = None, confidence: float = 0.95
-) -> Curve:
-    """scores, truth [N] of one class (rows with NaN left out); empty where a side is missing. Band: pointwise, of the
-    precision at the first threshold that reaches each recall."""
-    tp, fp, positives, negatives = _counts(scores_N, truth_N)
-    if positives == 0 or negatives == 0:
-        return _nothing()
-    grid = np.linspace(0, 1, GRID)
-    low, high = np.full((2, GRID), np.nan)
-    if drawn is not None:
-        found_tp, found_fp = _resampled(scores_N, truth_N, drawn)
-        held = []
-        for t, f in zip(found_tp, found_fp, strict=True):
-            precision = t[1:] / np.maximum(t[1:] + f[1:], 1)
-            at = np.searchsorted(t[1:] / max(t[-1], 1), grid - 1e-9)
-            held.append(precision[np.minimum(at, len(precision) - 1)])
-        low, high = _middle(np.array(held), confidence)
-    return Curve(tp[1:] / positives, tp[1:] / (tp[1:] + fp[1:]), grid, low, high)
+def with_both_sides(cases: Cases, k: int) -> list[NDArray[np.intp]]:
+    """Rows of each training that read cases with the class and cases without."""
+    return [own for own in cases.by_training if 0 < cases.truth[own, k].sum() < cases.read[own, k].sum()]
 
 
-def _read(scores_N: Array, truth_N: Array) -> NDArray[np.bool_]:
-    return np.isfinite(scores_N) & np.isfinite(truth_N)
-
-
-def _counts(scores_N: Array, truth_N: Array) -> tuple[Array, Array, int, int]:
-    """True and false positives at each distinct score in falling order, from (0, 0) on."""
-    read = _read(scores_N, truth_N)
-    scores, truth = scores_N[read], truth_N[read]
-    order = np.argsort(-scores, kind="stable")
-    last = np.append(np.diff(scores[order]) != 0, True) if len(scores) else np.zeros(0, dtype=bool)
-    tp = np.concatenate([[0.0], np.cumsum(truth[order])[last]])
-    fp = np.concatenate([[0.0], np.cumsum(1 - truth[order])[last]])
-    return tp, fp, int(truth.sum()), int((1 - truth).sum())
-
-
-def _resampled(scores_N: Array, truth_N: Array, drawn: Resampling) -> tuple[Array, Array]:
-    """[B, T + 1] each: true and false positives of every replicate at up to `CUTS` thresholds, from 0 on."""
-    if drawn.n != len(scores_N):
-        raise BadData(f"{len(scores_N)} cases for a resampling of {drawn.n} rows")
-    read = _read(scores_N, truth_N)
-    levels = np.unique(scores_N[read])
-    if len(levels) > CUTS:
-        levels = np.quantile(levels, np.linspace(0, 1, CUTS), method="nearest")
-    above = (scores_N[:, None] >= levels[::-1]) & read[:, None]
-    present = above * np.where(read, truth_N, 0.0)[:, None]
-    sides = present.astype(np.float32), (above - present).astype(np.float32)
-    parts = [[side.T @ weights for side in sides] for _, weights in drawn.blocks()]
-    tp, fp = (np.concatenate([part[s] for part in parts], axis=1).T for s in (0, 1))
-    start = np.zeros((len(tp), 1))
-    return np.concatenate([start, tp], axis=1), np.concatenate([start, fp], axis=1)
-
-
-def _middle(values_BG: Array, confidence: float) -> Array:
-    tail = 100 * (1 - confidence) / 2
-    return np.asarray(np.percentile(values_BG, [tail, 100 - tail], axis=0))
-
-
-def _nothing() -> Curve:
-    empty = np.zeros(0)
-    return Curve(empty, empty, empty, empty, empty)
+def trade_off(cases: Cases, k: int, weights_NB: NDArray[np.floating], kind: Kind) -> NDArray[np.float64]:
+    """[101, B]: sensitivity over 1 − specificity, or precision over recall, of one class under each set of weights."""
+    read = cases.read[:, k]
+    score, truth = cases.probabilities[read, k], cases.truth[read, k] == 1
+    order = np.argsort(-score, kind="stable")
+    last = np.append(np.diff(score[order]) != 0, True)  # equal scores are decided together
+    found = np.cumsum((weights_NB[read] * truth[:, None])[order], axis=0)[last]
+    alarms = np.cumsum((weights_NB[read] * ~truth[:, None])[order], axis=0)[last]
+    made = np.full((len(GRID), weights_NB.shape[1]), np.nan)
+    for b in range(weights_NB.shape[1]):
+        if found[-1, b] == 0 or alarms[-1, b] == 0:
+            continue
+        recall = found[:, b] / found[-1, b]
+        if kind == "roc":
+            x = np.concatenate([[0.0], alarms[:, b] / alarms[-1, b]])
+            made[:, b] = np.interp(GRID, x, np.concatenate([[0.0], recall]))
+        else:
+            at = np.searchsorted(recall, np.maximum(GRID - 1e-12, 1e-12))  # the first threshold that finds as much
+            total = found[at, b] + alarms[at, b]
+            made[:, b] = np.where(total > 0, found[at, b] / np.where(total > 0, total, 1), np.nan)
+    return made

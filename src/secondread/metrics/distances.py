@@ -21,24 +21,6 @@ class MeanAndSpread:
     sd: float
 
 
-@dataclass(frozen=True)
-class Floor:
-    """FID of real against real: n per side, its mean and standard deviation over random halves."""
-
-    n: int
-    value: float
-    sd: float
-
-
-@dataclass(frozen=True)
-class Extrapolated:
-    """FID at infinitely many samples by a line over 1/n; points: (n, FID) that it was fitted to."""
-
-    value: float
-    slope: float
-    points: tuple[tuple[int, float], ...]
-
-
 def features(values: ArrayLike, least: int = 2) -> Array:
     """Feature rows as float64 [n, d]; raises `BadData` when they are too few, of another shape, or not all finite."""
     made = np.asarray(values, dtype=np.float64)
@@ -84,45 +66,6 @@ def _root(covariance: Array) -> Array:
     except np.linalg.LinAlgError:
         values, vectors = np.linalg.eigh(covariance)
         return np.asarray((vectors * np.sqrt(np.clip(values, 0, None))).T)
-
-
-def fid_floor(real: ArrayLike, n: int | None = None, *, repeats: int = 5, seed: int = 0) -> Floor:
-    """FID between two disjoint random sets of n real images each (half of them when n is not given or not to be had).
-
-    A generator cannot be told from the real images by FID once it comes down to this.
-    """
-    rows = features(real, least=4)
-    n = min(n or len(rows) // 2, len(rows) // 2)
-    if n < 2:
-        raise BadData("a FID floor needs at least two images on each side")
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(repeats):
-        order = rng.permutation(len(rows))
-        found.append(fid(rows[order[:n]], rows[order[n : 2 * n]]))
-    return Floor(n, float(np.mean(found)), float(np.std(found, ddof=1)) if repeats > 1 else float("nan"))
-
-
-def fid_infinity(
-    real: ArrayLike, generated: ArrayLike, *, steps: int = 8, repeats: int = 3, seed: int = 0
-) -> Extrapolated:
-    """FID for n → ∞: equal random sets of n from both sides, n from a fifth to all, fitted by a line over 1/n.
-
-    Chong & Forsyth 2020 (arXiv 1911.07023) extrapolate the generated side; real images are few here as well, so both
-    sides shrink together.
-    """
-    a, b = features(real, least=20), features(generated, least=20)
-    most = min(len(a), len(b))
-    rng = np.random.default_rng(seed)
-    sizes = np.unique((1 / np.linspace(5 / most, 1 / most, steps)).round().astype(int))
-    points = []
-    for n in sizes:
-        for _ in range(repeats):
-            chosen = rng.permutation(len(a))[:n], rng.permutation(len(b))[:n]
-            points.append((int(n), fid(a[chosen[0]], b[chosen[1]])))
-    inverse = np.array([1 / n for n, _ in points])
-    slope, value = np.polyfit(inverse, np.array([found for _, found in points]), 1)
-    return Extrapolated(float(value), float(slope), tuple(points))
 
 
 def kid(

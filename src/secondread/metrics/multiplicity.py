@@ -1,4 +1,4 @@
-"""Many comparisons at once: Holm, Benjamini-Hochberg, and simultaneous intervals that use their correlation."""
+"""Many comparisons at once: Holm, and simultaneous intervals that use their correlation."""
 
 from __future__ import annotations
 
@@ -15,14 +15,6 @@ def holm(p_values: ArrayLike) -> Vector:
     given, order = _rising(p_values)
     steps = given[order] * (len(order) - np.arange(len(order)))
     given[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return given
-
-
-def benjamini_hochberg(p_values: ArrayLike) -> Vector:
-    """[m]: p adjusted so that the expected share of false claims stays below the level (1995); NaN stay NaN."""
-    given, order = _rising(p_values)
-    steps = given[order] * len(order) / np.arange(1, len(order) + 1)
-    given[order] = np.minimum(np.minimum.accumulate(steps[::-1])[::-1], 1.0)
     return given
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -134,33 +133,17 @@ def _with_t(value: float, se: float, freedom: int, confidence: float, name: str)
     return Difference(value, value - half, value + half, se, float(2 * student.sf(abs(value) / se, freedom)), name)
 
 
-@dataclass(frozen=True)
-class Spread:
-    """A score over S training seeds: mean, sd over seeds, and one interval for both sources of chance."""
+def patients_and_seeds(replicates_SB: Vector, seed: int) -> Vector:
+    """[B]: draws of the mean over S trainings, patients and trainings both drawn.
 
-    mean: float
-    sd: float
-    low: float
-    high: float
-    seeds: int
-
-
-def hierarchical_bootstrap(
-    values_S: ArrayLike, replicates_SB: Vector, *, confidence: float = 0.95, seed: int = 0
-) -> Spread:
-    """Mean over training seeds with an interval for training and test sampling: draw seeds, then patients.
-
-    values_S [S]: the score of each seed; replicates_SB [S, B]: its replicates under one shared resampling (hence the
-    same patients for all seeds of a draw). Seed deviations are widened by √(S / (S − 1)): with three seeds, resampling
-    alone would show two thirds of their variance. One seed says nothing about training: its sd is NaN.
+    replicates_SB [S, B]: each training's score under one shared resampling (the same patients for all of a draw).
+    Trainings are drawn with replacement and their deviations widened by √(S / (S − 1)): with three, resampling alone
+    would show two thirds of their variance. With one only patients vary.
     """
-    values = np.asarray(values_S, dtype=np.float64)
     s, b = replicates_SB.shape
-    picks = np.random.default_rng(seed).integers(0, s, size=(s, b))
     centre = replicates_SB.mean(axis=0)
-    between = replicates_SB - centre
-    drawn = centre + np.sqrt(s / max(s - 1, 1)) * np.take_along_axis(between, picks, axis=0).mean(axis=0)
-    finite = drawn[np.isfinite(drawn)]
-    tail = 100 * (1 - confidence) / 2
-    low, high = np.percentile(finite, [tail, 100 - tail]) if len(finite) else (np.nan, np.nan)
-    return Spread(float(values.mean()), float(values.std(ddof=1)) if s > 1 else np.nan, float(low), float(high), s)
+    if s == 1:
+        return np.asarray(centre)
+    picks = np.random.default_rng(seed).integers(0, s, size=(s, b))
+    strayed = np.take_along_axis(replicates_SB - centre, picks, axis=0).mean(axis=0)
+    return np.asarray(centre + np.sqrt(s / (s - 1)) * strayed)

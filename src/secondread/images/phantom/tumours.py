@@ -85,9 +85,3 @@ def with_mass(seen: Slice, mass: Mass, contrast: float) -> tuple[Plane, NDArray[
 def _blend(image: Plane, value: float | Plane, share: Plane) -> Plane:
     result: Plane = image + (value - image) * share
     return result
-
-
-def influence(mass: Mass, frame: Frame) -> NDArray[np.bool_]:
-    """Every pixel that the mass, its oedema or its push can change, before the blur of the scanner."""
-    x, y = frame.X - F(mass.centre[0]), frame.Y - F(mass.centre[1])
-    return np.asarray(x * x + y * y < F(mass.reach**2))
