@@ -27,6 +27,7 @@ from secondread.evaluate.record import read_record
 from secondread.evaluate.results import results
 from secondread.evaluate.run import run, units
 from secondread.evaluate.suspects import suspected_labels
+from secondread.metrics.reliability import calibration_line
 from secondread.pages.blocks import Shown
 from secondread.pages.document import render
 from secondread.pages.numbers import shown
@@ -315,6 +316,18 @@ def test_hostile_class_and_file_names_stay_words(simulate: Simulate) -> None:
     page = page_of(study, where)
     assert "<img src=x" not in page
     assert "&lt;img src=x" in page
+
+
+def test_the_calibration_line_of_the_picked_trial_is_told_with_intervals(simulate: Simulate) -> None:
+    study, where = simulate(rows=300, skill={"a": 1.2}, evaluate={"bootstrap": 60, "metrics": ["auroc"]}, images=False)
+    (table,) = re.findall(r'id="table-lines".*?</table>', page_of(study, where), re.DOTALL)
+    values = [float(value) for value in re.findall(r'<data value="([^"]+)"', table)]
+    cases = read_record(study, where).picked_trial.test
+    expected = calibration_line(cases.probabilities[:, 1], cases.truth[:, 1])
+    at = values.index(expected.slope)
+    low, high = values[at + 1 : at + 3]
+    assert low < expected.slope < high
+    assert expected.intercept in values
 
 
 def test_many_labels_and_seeds(simulate: Simulate) -> None:

@@ -14,6 +14,7 @@ from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM
 
 from secondread.core.errors import BadData, WrongRequest
+from secondread.metrics.fitting import logistic
 from secondread.metrics.reliability import brier_parts, calibration_line, reliability_curve
 from secondread.metrics.resampling import resampling
 from secondread.metrics.usefulness import decision_curve, predictive_values
@@ -64,6 +65,30 @@ def test_the_calibration_line_equals_statsmodels() -> None:
     assert_allclose(found.intercept, large.params[0], rtol=1e-6)
     assert_allclose(found.slope, 0.5, atol=0.05)
     assert_allclose(calibration_line(*simulated()).intercept, 0, atol=0.1)
+
+
+def test_the_intervals_of_the_line_are_as_wide_as_walds_and_do_not_shrink_with_copies() -> None:
+    p, truth = simulated(600, stretch=2.0)
+    found = calibration_line(p, truth, drawn=resampling(None, truth[:, None], replicates=200))
+    wald = Logit(truth, np.stack([logit(p), np.ones(len(p))], 1)).fit(disp=0).bse[0]
+    low, high = found.slope_interval
+    assert low < found.slope < high
+    assert_allclose(high - low, 2 * 1.96 * wald, rtol=0.25)
+    assert found.intercept_interval[0] < found.intercept < found.intercept_interval[1]
+    patients, thrice = np.repeat(np.arange(600), 3), np.repeat(truth, 3)
+    clustered = resampling(patients, thrice[:, None], replicates=200)
+    three = calibration_line(np.repeat(p, 3), thrice, drawn=clustered)
+    assert_allclose(np.ptp(three.slope_interval), high - low, rtol=0.15)
+    parted = calibration_line(np.linspace(0.1, 0.9, 20), np.repeat([0.0, 1.0], 10), drawn=resampling(None, np.eye(20)))
+    assert np.isnan(parted.slope_interval).all()
+
+
+def test_weights_count_as_repetitions() -> None:
+    p, truth = simulated(80)
+    times = np.arange(80) % 3
+    x, y = logit(p), truth
+    weighted = logistic(x, y, weights_N=times.astype(float))
+    assert_allclose(weighted, logistic(np.repeat(x, times), np.repeat(y, times)))
 
 
 def test_a_line_that_does_not_exist_has_its_reason() -> None:

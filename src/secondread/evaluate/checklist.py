@@ -73,7 +73,7 @@ def _second(record: Record) -> list[Item]:
         ("External data", "32", "12f, 16", external or "none"),
         ("Demographics of each partition", "34", "20b, c", _demographics(record)),
         ("Performance on all partitions, with precision", "35, 36", "21, 23a", "tables of validation and test"),
-        ("Calibration", "", "12e, 23a", "reliability figure, proper scores before and after"),
+        ("Calibration", "", "12e, 23a", "reliability figure, slope and intercept, proper scores before and after"),
         ("Failure analysis", "37", "", "cases section: errors, most confident errors, suspected labels"),
         ("Limitations, generalisability", "38", "26", ""),
         ("Implications, interpretation, usability", "39", "25, 27a–c", ""),

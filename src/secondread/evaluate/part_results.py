@@ -13,7 +13,7 @@ from secondread.metrics.scores import confusion_matrix, counts
 from secondread.pages import bars, confusion, forest, reliability, trade_offs
 from secondread.pages.blocks import Block, Folded, Section, Shown, Tabled
 from secondread.pages.numbers import Number, metric_title
-from secondread.pages.tables import Cell, Name, Table
+from secondread.pages.tables import Cell, Interval, Name, Table
 
 
 def results_section(record: Record, gallery: Gallery, traces: Traces) -> Section:
@@ -155,6 +155,7 @@ def calibration_section(record: Record, gallery: Gallery, traces: Traces) -> Sec
             "in groups of equally many cases, before and after prior correction and calibration on validation. The "
             "band is a bootstrap interval.", lambda: reliability.figure(traces.reliability()),
         ),
+        Tabled(_lines(record, traces)),
         Tabled(_proper(record)),
         Tabled(_points(record)),
         gallery.show(
@@ -164,6 +165,27 @@ def calibration_section(record: Record, gallery: Gallery, traces: Traces) -> Sec
         ),
     ]  # fmt: skip
     return Section("calibration", "Calibration and operating points", blocks)
+
+
+def _lines(record: Record, traces: Traces) -> Table:
+    """Calibration slope, intercept and the parts of the Brier score, per class."""
+    rows: list[list[Cell]] = []
+    for name, when, line, parts in traces.calibration():
+        slope: Cell = line.reason or _bounded(line.slope, line.slope_interval, signed=False)
+        intercept = _bounded(line.intercept, line.intercept_interval, signed=True)
+        of_brier = [Number(value) for value in (parts.reliability, parts.resolution, parts.uncertainty)]
+        rows.append([Name(name), when, slope, intercept, *of_brier])
+    columns = ["Class", "Calibration", "Slope", "Intercept", "Unreliability", "Resolution", "Uncertainty"]
+    note = (
+        "Slope 1 and intercept 0 are perfect; a slope below 1 says that probabilities are too extreme, an intercept "
+        "above 0 that they are too low. Brier score ≈ unreliability − resolution + uncertainty (Murphy, 1973)."
+    )
+    return Table("table-lines", "Calibration of the picked trial on test", columns, rows, note, result=False)
+
+
+def _bounded(value: float, interval: tuple[float, float], *, signed: bool) -> Interval:
+    low, high = (Number(bound, 2, signed=signed) for bound in interval)
+    return Interval(Number(value, 2, signed=signed), low, high)
 
 
 def _proper(record: Record) -> Table:

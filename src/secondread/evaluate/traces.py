@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,13 @@ from secondread.evaluate.pooling import Member, members_of
 from secondread.evaluate.record import Record
 from secondread.metrics.cases import Cases
 from secondread.metrics.curves import GRID, Kind, mean_trade_off, with_both_sides
-from secondread.metrics.reliability import reliability_curve
+from secondread.metrics.reliability import (
+    BrierParts,
+    CalibrationLine,
+    brier_parts,
+    calibration_line,
+    reliability_curve,
+)
 from secondread.metrics.resampling import Resampling
 from secondread.metrics.usefulness import decision_curve
 
@@ -106,23 +112,37 @@ class Traces:
 
     def reliability(self) -> pd.DataFrame:
         """The picked trial on test rows before and after calibration, per class (of two, the positive one)."""
+        found = []
+        for line, cases, k, drawn in self._both_readings():
+            curve = reliability_curve(_given(cases, k), _truth(cases, k), drawn=drawn, bins=_bins(cases))
+            found.append(
+                pd.DataFrame({
+                    "panel": self.record.classes[k], "line": line, "predicted": curve.predicted,
+                    "observed": curve.observed, "low": curve.low, "high": curve.high, "n": curve.cases,
+                })
+            )  # fmt: skip
+        return _together(found)
+
+    def calibration(self) -> list[tuple[str, str, CalibrationLine, BrierParts]]:
+        """(class, before or after, line, parts of the Brier score) of the picked trial on test rows."""
+        confidence, found = self.record.study.evaluate.confidence, []
+        for line, cases, k, drawn in self._both_readings():
+            given, truth = _given(cases, k), _truth(cases, k)
+            fitted = calibration_line(given, truth, drawn=drawn, confidence=confidence)
+            found.append((self.record.classes[k], line, fitted, brier_parts(given, truth, bins=_bins(cases))))
+        return sorted(found, key=lambda one: self.record.classes.index(one[0]))
+
+    def _both_readings(self) -> Iterator[tuple[str, Cases, int, Resampling]]:
+        """The picked trial's test rows before and after calibration, with each class that has both sides."""
         one = self.record.picked_trial
         rows = one.predicted.test
         if rows.n == 0:
-            return pd.DataFrame(columns=["panel"])
-        drawn, found = self.draws.of(rows), []
+            return
+        drawn = self.draws.of(rows)
         for line, cases in (("before", read_plainly(rows, one.point)), ("after", one.test)):
             for k in self.shown_classes():
-                if not (cases.positives[k] and cases.negatives[k]) or cases.unread[k]:
-                    continue
-                curve = reliability_curve(_given(cases, k), _truth(cases, k), drawn=drawn, bins=_bins(cases))
-                found.append(
-                    pd.DataFrame({
-                        "panel": self.record.classes[k], "line": line, "predicted": curve.predicted,
-                        "observed": curve.observed, "low": curve.low, "high": curve.high, "n": curve.cases,
-                    })
-                )  # fmt: skip
-        return _together(found)
+                if cases.positives[k] and cases.negatives[k] and not cases.unread[k]:
+                    yield line, cases, k, drawn
 
 
 CUTS = np.linspace(0.01, 0.8, 80)

@@ -69,34 +69,37 @@ def platt(logits_N: Array, truth_N: Array, offset: float = 0.0) -> Line:
     return Line(line.slope, line.bias - offset) if line is not None else Line(1.0, 0.0)
 
 
-def logistic(x_N: Array, targets_N: Array, *, fixed_slope: float | None = None) -> Line | None:
+def logistic(
+    x_N: Array, targets_N: Array, *, fixed_slope: float | None = None, weights_N: Array | None = None
+) -> Line | None:
     """Maximum-likelihood line of a logistic regression, by Newton steps that are halved until they help.
 
-    targets may be shares. With `fixed_slope` only the bias is fitted. None when there is no finite best line (the
-    classes are separated, or x is constant).
+    targets may be shares; weights say how often each case counts. With `fixed_slope` only the bias is fitted. None when
+    there is no finite best line (the classes are separated, or x is constant).
     """
     slope_fixed = fixed_slope is not None
-    weights = np.array([fixed_slope if fixed_slope is not None else 0.0, 0.0])
+    line = np.array([fixed_slope if fixed_slope is not None else 0.0, 0.0])
+    times = np.ones_like(x_N) if weights_N is None else weights_N
     design = np.stack([x_N, np.ones_like(x_N)], axis=1)
     free = [1] if slope_fixed else [0, 1]
-    loss = _loss(design @ weights, targets_N)
+    loss = _loss(design @ line, targets_N, times)
     for _ in range(100):
-        p = expit(design @ weights)
-        gradient = design[:, free].T @ (p - targets_N)
-        curvature = (design[:, free] * (p * (1 - p))[:, None]).T @ design[:, free]
+        p = expit(design @ line)
+        gradient = design[:, free].T @ (times * (p - targets_N))
+        curvature = (design[:, free] * (times * p * (1 - p))[:, None]).T @ design[:, free]
         if not np.isfinite(curvature).all() or np.linalg.cond(curvature) > 1e13:
             return None
         step = np.zeros(2)
         step[free] = np.linalg.solve(curvature, gradient)
         size = 1.0
-        while size > 1e-6 and not _loss(design @ (weights - size * step), targets_N) <= loss:
+        while size > 1e-6 and not _loss(design @ (line - size * step), targets_N, times) <= loss:
             size /= 2
-        weights = weights - size * step
-        loss = _loss(design @ weights, targets_N)
-        if np.abs(step).max() < 1e-10 * max(1.0, np.abs(weights).max()):
-            return Line(float(weights[0]), float(weights[1]))
-    return Line(float(weights[0]), float(weights[1])) if np.abs(step).max() < 1e-4 else None
+        line = line - size * step
+        loss = _loss(design @ line, targets_N, times)
+        if np.abs(step).max() < 1e-10 * max(1.0, np.abs(line).max()):
+            return Line(float(line[0]), float(line[1]))
+    return Line(float(line[0]), float(line[1])) if np.abs(step).max() < 1e-4 else None
 
 
-def _loss(z_N: Array, targets_N: Array) -> float:
-    return float((np.logaddexp(0.0, z_N) - targets_N * z_N).sum())
+def _loss(z_N: Array, targets_N: Array, times_N: Array) -> float:
+    return float((times_N * (np.logaddexp(0.0, z_N) - targets_N * z_N)).sum())

@@ -34,11 +34,14 @@ class CalibrationLine:
     """Logistic regression of the truth on logit(p). Calibrated: slope 1, intercept 0.
 
     slope: below 1 the probabilities are too extreme. intercept: calibration-in-the-large (slope held at 1), above 0
-    the probabilities are too low. NaN, with the reason, where no finite line exists.
+    the probabilities are too low. NaN, with the reason, where no finite line exists. The intervals (low, high) are
+    percentiles of the patient bootstrap, NaN without a resampling or where too few draws have a line.
     """
 
     slope: float
     intercept: float
+    slope_interval: tuple[float, float] = (math.nan, math.nan)
+    intercept_interval: tuple[float, float] = (math.nan, math.nan)
     reason: str = ""
 
 
@@ -86,19 +89,37 @@ def reliability_curve(
     return ReliabilityCurve(predicted, observed, low, high, cases.astype(np.int64))
 
 
-def calibration_line(predicted_N: Array, truth_N: Array) -> CalibrationLine:
+def calibration_line(
+    predicted_N: Array, truth_N: Array, *, drawn: Resampling | None = None, confidence: float = 0.95
+) -> CalibrationLine:
     """Slope and intercept of one class; predicted, truth [N] (rows with NaN left out)."""
     read = np.isfinite(predicted_N) & np.isfinite(truth_N)
-    p, y = np.clip(predicted_N[read], SMALLEST, 1 - SMALLEST), truth_N[read]
+    x, y = np.asarray(logit(np.clip(predicted_N[read], SMALLEST, 1 - SMALLEST))), truth_N[read]
     if len(np.unique(y)) < 2:
-        return CalibrationLine(math.nan, math.nan, "only one side of the class is present")
-    x = np.asarray(logit(p))
-    line, large = logistic(x, y), logistic(x, y, fixed_slope=1.0)
-    intercept = large.bias if large is not None else math.nan
-    if line is None:
-        alike = float(np.ptp(x)) == 0
-        return CalibrationLine(math.nan, intercept, "constant" if alike else "the two sides are told apart completely")
-    return CalibrationLine(line.slope, intercept)
+        return CalibrationLine(math.nan, math.nan, reason="only one side of the class is present")
+    weights = [np.ones(len(x))]
+    if drawn is not None:
+        weights += [w[read].astype(np.float64) for _, block in drawn.blocks() for w in block.T]
+    slopes, intercepts = np.array([_slope_and_intercept(x, y, times) for times in weights]).T
+    of_slope, of_intercept = _bounds(slopes[1:], confidence), _bounds(intercepts[1:], confidence)
+    reason = ""
+    if math.isnan(slopes[0]):
+        reason = "constant" if float(np.ptp(x)) == 0 else "the two sides are told apart completely"
+    return CalibrationLine(float(slopes[0]), float(intercepts[0]), of_slope, of_intercept, reason)
+
+
+def _slope_and_intercept(x_N: Array, y_N: Array, times_N: Array) -> tuple[float, float]:
+    line, large = logistic(x_N, y_N, weights_N=times_N), logistic(x_N, y_N, fixed_slope=1.0, weights_N=times_N)
+    return (math.nan if line is None else line.slope), (math.nan if large is None else large.bias)
+
+
+def _bounds(values_B: Array, confidence: float) -> tuple[float, float]:
+    """A percentile interval; none where more than one draw in twenty has no line."""
+    finite = values_B[np.isfinite(values_B)]
+    if len(finite) == 0 or len(finite) < 0.95 * len(values_B):
+        return math.nan, math.nan
+    low, high = np.percentile(finite, [50 * (1 - confidence), 50 * (1 + confidence)])
+    return float(low), float(high)
 
 
 def brier_parts(predicted_N: Array, truth_N: Array, *, bins: int = BINS) -> BrierParts:
