@@ -130,6 +130,19 @@ def test_folds_are_joined_and_seeds_averaged(simulate: Simulate) -> None:
     assert (compared["method"].str.contains("2 trainings") & (compared["metric"] == "auroc")).any()
 
 
+def test_what_a_served_bundle_would_call_uncertain_is_scored_apart(simulate: Simulate) -> None:
+    study, where = simulate(rows=600, skill={"a": 1.5}, evaluate={"threshold": {"name": "youden"}}, images=False)
+    found = judged(study, where)
+    (trial,) = found.judged
+    doubtful = trial.point.is_uncertain(trial.test.probabilities).any(axis=1)
+    assert 0.01 < doubtful.mean() < 0.15
+    for part, inside in (("called uncertain", doubtful), ("decided on", ~doubtful)):
+        own = one(found.scores, split=f"band: {part}", metric="accuracy")
+        right = (trial.test.decided == trial.test.truth).all(axis=1)[inside]
+        assert (own["n"], own["value"]) == (inside.sum(), pytest.approx(right.mean()))
+        assert own["low"] <= own["value"] <= own["high"]
+
+
 def test_a_fold_that_scores_on_another_scale_changes_no_auroc_and_no_curve(simulate: Simulate) -> None:
     """The folds of one recipe are different trainings: whose logits lie higher tells nothing of a case."""
     study, where = simulate(folds=2, rows=160, skill={"a": 1.4, "b": 1.6}, images=False)

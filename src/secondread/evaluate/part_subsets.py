@@ -18,6 +18,10 @@ SHIFT = (
     "The network itself has seen the part in training; only what validation taught is left out. A true test of shift "
     "needs another hospital."
 )
+BAND = (
+    "The band takes in the twentieth of the validation cases that lies nearest to the threshold (of many labels, of "
+    "each label); a served bundle calls such images uncertain and leaves them to the reader."
+)
 SHORT_TABLE = 8
 FEW = "A dash: fewer than ten cases on a side, too few for a number."
 
@@ -29,6 +33,7 @@ def subset_tables(record: Record) -> list[Table]:
         apart(
             record, "left out: ", "table-left-out", "Read as if new: calibration and thresholds without this part", FEW
         ),
+        apart(record, "band: ", "table-band", "Where the served bundle is certain, and where it is not", BAND),
         apart(record, "external: ", "table-external", "External sets, at the frozen operating points", FEW),
         prevalence_table(record),
     ]
@@ -46,6 +51,8 @@ def subsets_section(record: Record, gallery: Gallery) -> Section:
         ), Folded("The same as a table", [Tabled(groups)])]  # fmt: skip
     if left := tables.get("table-left-out"):
         blocks += [Heading("Shift"), Tabled(left), _small(SHIFT)]
+    if band := tables.get("table-band"):
+        blocks += [Heading("Uncertain images"), Tabled(band)]
     if outside := tables.get("table-external"):
         blocks += [Heading("External sets"), Tabled(outside)]
     if predictive := tables.get("table-prevalence"):

@@ -98,6 +98,7 @@ class Results:
         found = subsets.subgroup_rows([s for s in subjects.values() if s is not None], known, draws, study)
         if study.evaluate.left_out:
             found += subsets.left_out_rows(one, known, self.evidence.dataset, draws, study)
+        found += subsets.band_rows(one, draws, study)
         found += subsets.external_rows(self.judged, self.where, draws, study, self.notes)
         return found + subsets.prevalence_rows(one, scored, study)
 

@@ -1,4 +1,5 @@
-"""Scores on parts of the test rows (sex, age, view, site), under a shift, on external sets, and at other prevalences.
+"""Scores on parts of the test rows (sex, age, view, site; certain or not), under a shift, on external sets, and at
+other prevalences.
 
 All of it is about the picked arm and model, and for subgroups also about the baseline with the same network: a grid of
 every trial by every subgroup would mostly show chance.
@@ -74,6 +75,16 @@ def left_out_rows(one: Judged, rows: pd.DataFrame, dataset: Dataset, draws: Draw
         subject = Subject(one.predicted.arm, one.predicted.model, one.predicted.test, cases)
         found += _part_rows(subject, of_test == family, f"left out: {column} = {family}", draws, study)
     return found
+
+
+def band_rows(one: Judged, draws: Draws, study: Study) -> list[Row]:
+    """The test rows that a served bundle would call uncertain, and those that it would decide on."""
+    doubtful = np.asarray(one.point.is_uncertain(one.test.probabilities).any(axis=1))
+    if not doubtful.any():
+        return []
+    subject = Subject(one.predicted.arm, one.predicted.model, one.predicted.test, one.test)
+    parts = (("decided on", ~doubtful), ("called uncertain", doubtful))
+    return [row for name, member in parts for row in _part_rows(subject, member, f"band: {name}", draws, study)]
 
 
 def external_rows(judged: Iterable[Judged], where: StudyDir, draws: Draws, study: Study, notes: list[str]) -> list[Row]:
