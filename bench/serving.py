@@ -26,6 +26,7 @@ from bench import serving_attacks as attacks
 from bench import serving_checks as checks
 from bench import serving_faults as faults
 from bench import serving_load as load
+from bench.serving_history import history
 from bench.serving_load import Figures
 from bench.serving_servers import database
 from bench.serving_site import Site, running
@@ -121,7 +122,7 @@ def loads(bench: Bench, wanted: set[str]) -> Iterator[Figures]:
 def histories(bench: Bench, _: set[str]) -> Iterator[Figures]:
     for kind in bench.databases:
         with database(kind, bench.scratch) as server, bench.site("p7", database=server.url if server else "") as site:
-            yield load.history(site, bench.count(100_000, 2000))
+            yield history(site, bench.count(100_000, 2000))
 
 
 def kills(bench: Bench, _: set[str]) -> Iterator[Figures]:

@@ -10,6 +10,7 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +39,10 @@ def fuzz(site: Site, token: str, count: int) -> Figures:
                     return
                 sent[0] += 1
                 content = mutant(drawn, seeds)
-            status = 503
-            while status == 503:  # turned away unread: comes again, as it was told to
-                started = time.perf_counter()
-                try:
-                    status = client.send(content, wait=0, form=len(content) % 2 == 0).status
-                except OSError:
-                    status = 0
+            for status, spent in _answers(client, content):
                 with lock:
                     statuses[status] = statuses.get(status, 0) + 1
-                    seconds.append(time.perf_counter() - started)
-                if status == 503:
-                    time.sleep(0.2)
+                    seconds.append(spent)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
@@ -63,6 +56,20 @@ def fuzz(site: Site, token: str, count: int) -> Figures:
             "files_left": left, "p99_ms": round(1e3 * quantile(seconds, 0.99))}  # fmt: skip
     holds = set(statuses) <= {200, 202, 422, 503} and not slow and not died and not left
     return [figure("S1", f"{count} fuzzed uploads", told, "0 x 500, 0 hangs > 5 s, 0 deaths, 0 files left", holds)]
+
+
+def _answers(client: Client, content: bytes) -> Iterator[tuple[int, float]]:
+    """Status (0: none) and seconds of each attempt: who is turned away unread comes again, as the answer says."""
+    status = 503
+    while status == 503:
+        started = time.perf_counter()
+        try:
+            status = client.send(content, wait=0, form=len(content) % 2 == 0).status
+        except OSError:
+            status = 0
+        yield status, time.perf_counter() - started
+        if status == 503:
+            time.sleep(0.2)
 
 
 def mutant(drawn: random.Random, seeds: list[bytes]) -> bytes:
