@@ -111,7 +111,7 @@ def loads(bench: Bench, wanted: set[str]) -> Iterator[Figures]:
             yield load.latency(site, token, bench.count(300, 20))
         if not wanted & {"P3", "P4", "P5", "P6"}:
             return
-        throughput, rate = load.throughput(site, token, bench.count(400, 24))
+        throughput, rate = load.throughput(site, token, 100, turns=bench.count(36, 4))
         yield throughput
         if "P5" in wanted:
             yield load.half_load(site, token, rate, bench.seconds(120, 8))

@@ -70,7 +70,7 @@ def raw_seconds(path: Path, rounds: int = 15) -> float:
     return quantile(taken[3:], 0.5)
 
 
-def throughput(site: Site, token: str, images: int, turns: int = 9) -> tuple[Figures, float]:
+def throughput(site: Site, token: str, images: int, turns: int) -> tuple[Figures, float]:
     """P3, P4: all cores busy, a bare loop over the same files and the site in turns; gives the site's rate too.
 
     Who hands out the images sits on the same cores here and nowhere else; so rates are given as they were seen, and
