@@ -188,3 +188,10 @@ def test_aspect_changes_width_against_height() -> None:
     assert (wide / tall).max() > 1.15
     assert (wide / tall).min() < 1 / 1.15
     torch.testing.assert_close(changed.mean(dim=(1, 2, 3)), disc.mean(dim=(1, 2, 3)), rtol=0.03, atol=0)
+
+
+def test_of_a_share_the_others_stay_as_they_are() -> None:
+    images = torch.rand(200, 1, 9, 7, generator=chance()) * 255
+    changed, _ = resolve("augment", ref("strong", share=0.25))()(images, one_hot(200), chance(4))
+    same = torch.tensor([torch.equal(new, old) for new, old in zip(changed, images, strict=True)])
+    assert 0.65 < same.float().mean() < 0.85

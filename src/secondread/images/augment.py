@@ -30,6 +30,7 @@ from secondread.images.augment_photometry import (
 )
 
 Augment = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+Change = Callable[[Tensor, torch.Generator], Tensor]
 Degrees = Annotated[float, Field(ge=0.0, le=180.0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Flip = Literal["none", "horizontal", "vertical", "both"]
@@ -44,7 +45,7 @@ def flips(flip: Flip) -> tuple[bool, bool]:
 class ImagesOnly:
     """An augmentation that leaves the labels alone."""
 
-    change: Callable[[Tensor, torch.Generator], Tensor]
+    change: Change
 
     def __call__(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         return self.change(images, generator), labels
@@ -93,8 +94,9 @@ def strong(
     blur: Share = 0.5,
     cutout: Share = 0.25,
     flip: Flip = "none",
+    share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0,
 ) -> Augment:
-    """Shift, zoom, rotation, brightness, contrast, noise, blur and cut-out; flips by option."""
+    """Shift, zoom, rotation, brightness, contrast, noise, blur and cut-out; flips by option; of a share of the images."""
     geometry = Geometry(rotation, shift, zoom, *flips(flip))
 
     def change(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -105,7 +107,17 @@ def strong(
         images = noised(images, noise, generator)
         return cut_out(images, cutout, generator)
 
-    return ImagesOnly(change)
+    return ImagesOnly(change if share == 1.0 else some_of(change, share))
+
+
+def some_of(change: Change, share: float) -> Change:
+    """`change`, applied to this share of the images."""
+
+    def changed(images: Tensor, generator: torch.Generator) -> Tensor:
+        chosen = torch.rand(len(images), generator=generator, device=images.device) < share
+        return torch.where(chosen[:, None, None, None], change(images, generator), images)
+
+    return changed
 
 
 @part("augment", "acquisition")
