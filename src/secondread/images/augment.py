@@ -96,7 +96,7 @@ def strong(
     flip: Flip = "none",
     share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0,
 ) -> Augment:
-    """Shift, zoom, rotation, brightness, contrast, noise, blur and cut-out; flips by option; of a share of the images."""
+    """Shift, zoom, rotation, brightness, contrast, noise, blur and cut-out; flips by option; a share of the images."""
     geometry = Geometry(rotation, shift, zoom, *flips(flip))
 
     def change(images: Tensor, generator: torch.Generator) -> Tensor:
