@@ -14,7 +14,7 @@ from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM
 
 from secondread.core.errors import BadData, WrongRequest
-from secondread.metrics.fitting import logistic
+from secondread.metrics.fitting import logistic, refits
 from secondread.metrics.reliability import brier_parts, calibration_line, reliability_curve
 from secondread.metrics.resampling import resampling
 from secondread.metrics.usefulness import decision_curve, predictive_values
@@ -79,16 +79,22 @@ def test_the_intervals_of_the_line_are_as_wide_as_walds_and_do_not_shrink_with_c
     clustered = resampling(patients, thrice[:, None], replicates=200)
     three = calibration_line(np.repeat(p, 3), thrice, drawn=clustered)
     assert_allclose(np.ptp(three.slope_interval), high - low, rtol=0.15)
-    parted = calibration_line(np.linspace(0.1, 0.9, 20), np.repeat([0.0, 1.0], 10), drawn=resampling(None, np.eye(20)))
+    parted = calibration_line(
+        np.linspace(0.1, 0.9, 20), np.repeat([0.0, 1.0], 10), drawn=resampling(None, np.eye(20), replicates=9)
+    )
     assert np.isnan(parted.slope_interval).all()
 
 
-def test_weights_count_as_repetitions() -> None:
+def test_refits_are_fits_of_repeated_cases() -> None:
     p, truth = simulated(80)
-    times = np.arange(80) % 3
-    x, y = logit(p), truth
-    weighted = logistic(x, y, weights_N=times.astype(float))
-    assert_allclose(weighted, logistic(np.repeat(x, times), np.repeat(y, times)))
+    x, times = logit(p), np.arange(80) % 3
+    weights = np.stack([times, np.ones(80)], axis=1).astype(float)
+    for fixed in (None, 1.0):
+        start = logistic(x, truth, fixed_slope=fixed)
+        assert start is not None
+        found = np.array(refits(x, truth, weights, start, slope_fixed=fixed is not None)).T
+        assert_allclose(found[0], logistic(np.repeat(x, times), np.repeat(truth, times), fixed_slope=fixed), rtol=1e-5)
+        assert_allclose(found[1], start, rtol=1e-5)
 
 
 def test_a_line_that_does_not_exist_has_its_reason() -> None:

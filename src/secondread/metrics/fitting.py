@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 SMALLEST_PRIOR = 1e-6
 TEMPERATURES = (0.05, 20.0)
+REFIT_STEPS, SETTLED = 20, 1e-6
 
 
 class Line(NamedTuple):
@@ -69,37 +70,58 @@ def platt(logits_N: Array, truth_N: Array, offset: float = 0.0) -> Line:
     return Line(line.slope, line.bias - offset) if line is not None else Line(1.0, 0.0)
 
 
-def logistic(
-    x_N: Array, targets_N: Array, *, fixed_slope: float | None = None, weights_N: Array | None = None
-) -> Line | None:
+def logistic(x_N: Array, targets_N: Array, *, fixed_slope: float | None = None) -> Line | None:
     """Maximum-likelihood line of a logistic regression, by Newton steps that are halved until they help.
 
-    targets may be shares; weights say how often each case counts. With `fixed_slope` only the bias is fitted. None when
-    there is no finite best line (the classes are separated, or x is constant).
+    targets may be shares. With `fixed_slope` only the bias is fitted. None when there is no finite best line (the
+    classes are separated, or x is constant).
     """
     slope_fixed = fixed_slope is not None
-    line = np.array([fixed_slope if fixed_slope is not None else 0.0, 0.0])
-    times = np.ones_like(x_N) if weights_N is None else weights_N
+    weights = np.array([fixed_slope if fixed_slope is not None else 0.0, 0.0])
     design = np.stack([x_N, np.ones_like(x_N)], axis=1)
     free = [1] if slope_fixed else [0, 1]
-    loss = _loss(design @ line, targets_N, times)
+    loss = _loss(design @ weights, targets_N)
     for _ in range(100):
-        p = expit(design @ line)
-        gradient = design[:, free].T @ (times * (p - targets_N))
-        curvature = (design[:, free] * (times * p * (1 - p))[:, None]).T @ design[:, free]
+        p = expit(design @ weights)
+        gradient = design[:, free].T @ (p - targets_N)
+        curvature = (design[:, free] * (p * (1 - p))[:, None]).T @ design[:, free]
         if not np.isfinite(curvature).all() or np.linalg.cond(curvature) > 1e13:
             return None
         step = np.zeros(2)
         step[free] = np.linalg.solve(curvature, gradient)
         size = 1.0
-        while size > 1e-6 and not _loss(design @ (line - size * step), targets_N, times) <= loss:
+        while size > 1e-6 and not _loss(design @ (weights - size * step), targets_N) <= loss:
             size /= 2
-        line = line - size * step
-        loss = _loss(design @ line, targets_N, times)
-        if np.abs(step).max() < 1e-10 * max(1.0, np.abs(line).max()):
-            return Line(float(line[0]), float(line[1]))
-    return Line(float(line[0]), float(line[1])) if np.abs(step).max() < 1e-4 else None
+        weights = weights - size * step
+        loss = _loss(design @ weights, targets_N)
+        if np.abs(step).max() < 1e-10 * max(1.0, np.abs(weights).max()):
+            return Line(float(weights[0]), float(weights[1]))
+    return Line(float(weights[0]), float(weights[1])) if np.abs(step).max() < 1e-4 else None
 
 
-def _loss(z_N: Array, targets_N: Array, times_N: Array) -> float:
-    return float((times_N * (np.logaddexp(0.0, z_N) - targets_N * z_N)).sum())
+def refits(
+    x_N: Array, targets_N: Array, weights_NB: Array, start: Line, *, slope_fixed: bool = False
+) -> tuple[Array, Array]:
+    """Slopes [B] and biases [B] of the logistic line under each set of weights, all at once by Newton steps from the
+    line of the sample itself; NaN where they do not settle."""
+    slope, bias = (np.full(weights_NB.shape[1], value, dtype=np.float64) for value in start)
+    moved = np.full(weights_NB.shape[1], np.inf)
+    with np.errstate(all="ignore"):
+        for _ in range(REFIT_STEPS):
+            p = expit(x_N[:, None] * slope + bias)
+            pull, curvature = weights_NB * (p - targets_N[:, None]), weights_NB * p * (1 - p)
+            of_slope, of_bias = x_N @ pull, pull.sum(axis=0)
+            ss, sb, bb = x_N**2 @ curvature, x_N @ curvature, curvature.sum(axis=0)
+            whole = ss * bb - sb**2
+            step = np.zeros_like(slope) if slope_fixed else (bb * of_slope - sb * of_bias) / whole
+            shift = of_bias / bb if slope_fixed else (ss * of_bias - sb * of_slope) / whole
+            slope, bias = slope - step, bias - shift
+            moved = np.maximum(np.abs(step), np.abs(shift))
+            if np.nanmax(moved, initial=0.0) < SETTLED:
+                break
+    settled = moved < SETTLED
+    return np.where(settled, slope, np.nan), np.where(settled, bias, np.nan)
+
+
+def _loss(z_N: Array, targets_N: Array) -> float:
+    return float((np.logaddexp(0.0, z_N) - targets_N * z_N).sum())

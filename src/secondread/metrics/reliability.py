@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from secondread.core.errors import BadData
-from secondread.metrics.fitting import logistic
+from secondread.metrics.fitting import logistic, refits
 from secondread.metrics.resampling import Resampling
 from secondread.metrics.tally import SMALLEST, equal_mass_bins
 
@@ -97,20 +97,18 @@ def calibration_line(
     x, y = np.asarray(logit(np.clip(predicted_N[read], SMALLEST, 1 - SMALLEST))), truth_N[read]
     if len(np.unique(y)) < 2:
         return CalibrationLine(math.nan, math.nan, reason="only one side of the class is present")
-    weights = [np.ones(len(x))]
-    if drawn is not None:
-        weights += [w[read].astype(np.float64) for _, block in drawn.blocks() for w in block.T]
-    slopes, intercepts = np.array([_slope_and_intercept(x, y, times) for times in weights]).T
-    of_slope, of_intercept = _bounds(slopes[1:], confidence), _bounds(intercepts[1:], confidence)
-    reason = ""
-    if math.isnan(slopes[0]):
+    line, large = logistic(x, y), logistic(x, y, fixed_slope=1.0)
+    drawn_slopes, drawn_intercepts = [np.zeros(0)], [np.zeros(0)]
+    for _, weights in drawn.blocks() if drawn is not None else ():
+        own = weights[read].astype(np.float64)
+        drawn_slopes += [refits(x, y, own, line)[0]] if line else []
+        drawn_intercepts += [refits(x, y, own, large, slope_fixed=True)[1]] if large else []
+    bounds = [_bounds(np.concatenate(values), confidence) for values in (drawn_slopes, drawn_intercepts)]
+    intercept = large.bias if large else math.nan
+    if line is None:
         reason = "constant" if float(np.ptp(x)) == 0 else "the two sides are told apart completely"
-    return CalibrationLine(float(slopes[0]), float(intercepts[0]), of_slope, of_intercept, reason)
-
-
-def _slope_and_intercept(x_N: Array, y_N: Array, times_N: Array) -> tuple[float, float]:
-    line, large = logistic(x_N, y_N, weights_N=times_N), logistic(x_N, y_N, fixed_slope=1.0, weights_N=times_N)
-    return (math.nan if line is None else line.slope), (math.nan if large is None else large.bias)
+        return CalibrationLine(math.nan, intercept, intercept_interval=bounds[1], reason=reason)
+    return CalibrationLine(line.slope, intercept, bounds[0], bounds[1])
 
 
 def _bounds(values_B: Array, confidence: float) -> tuple[float, float]:
