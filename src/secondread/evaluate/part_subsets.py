@@ -20,7 +20,7 @@ SHIFT = (
 )
 BAND = (
     "The band takes in the twentieth of the validation cases that lies nearest to the threshold (of many labels, of "
-    "each label); a served bundle calls such images uncertain and leaves them to the reader."
+    "each label); served as a bundle it calls such images uncertain and leaves them to the reader."
 )
 SHORT_TABLE = 8
 FEW = "A dash: fewer than ten cases on a side, too few for a number."
@@ -33,7 +33,9 @@ def subset_tables(record: Record) -> list[Table]:
         apart(
             record, "left out: ", "table-left-out", "Read as if new: calibration and thresholds without this part", FEW
         ),
-        apart(record, "band: ", "table-band", "Where the served bundle is certain, and where it is not", BAND),
+        apart(
+            record, "band: ", "table-band", "Where the picked trial is certain, and where not", f"{BAND} {FEW}"
+        ),
         apart(record, "external: ", "table-external", "External sets, at the frozen operating points", FEW),
         prevalence_table(record),
     ]

@@ -72,7 +72,8 @@ class Record:
     @property
     def folded(self) -> bool:
         """Whether several trainings, one per fold, share the test rows among them."""
-        return bool(self.splits["fold"].nunique() > 1)
+        test = self.splits[self.splits["split"] == "test"]
+        return bool(test["fold"].nunique() > 1 and not test.duplicated(["repeat", "row_id"]).any())
 
     @cached_property
     def audit(self) -> dict[str, Any]:
