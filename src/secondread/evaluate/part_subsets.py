@@ -33,9 +33,7 @@ def subset_tables(record: Record) -> list[Table]:
         apart(
             record, "left out: ", "table-left-out", "Read as if new: calibration and thresholds without this part", FEW
         ),
-        apart(
-            record, "band: ", "table-band", "Where the picked trial is certain, and where not", f"{BAND} {FEW}"
-        ),
+        apart(record, "band: ", "table-band", "Where the picked trial is certain, and where not", f"{BAND} {FEW}"),
         apart(record, "external: ", "table-external", "External sets, at the frozen operating points", FEW),
         prevalence_table(record),
     ]
