@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
 from secondread.balance.plan import Counts, Fold, Labels, classes_of, spread_copies
 from secondread.core.errors import BadData, WrongRequest
+from secondread.core.limits import Count, Fraction, Positive
 from secondread.core.registry import part
-
-Positive = Annotated[float, Field(gt=0.0)]
-Count = Annotated[int, Field(ge=1)]
 
 
 @part("balance", "none")
@@ -28,7 +25,7 @@ def none(
 @part("balance", "sampler")
 def sampler(
     rows: pd.DataFrame, labels: Labels, synthetic: pd.DataFrame, classes: Sequence[str], seed: int, /,
-    *, power: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0,
+    *, power: Fraction = 1.0,
 ) -> pd.DataFrame:  # fmt: skip
     """Rows drawn with replacement, inversely to how often their (rarest) class occurs; passes keep their length."""
     fold = Fold(rows, labels, synthetic, classes, seed)

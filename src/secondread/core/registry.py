@@ -19,9 +19,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from secondread.core.errors import WrongRequest
+from secondread.core.limits import described
 from secondread.core.spec import PartRef
 
 # Where the parts of each kind are registered; imported by name on first use, so that naming a kind costs nothing.
@@ -39,6 +40,8 @@ HOMES: dict[str, str] = {
     "metrics": "secondread.metrics.catalogue",
 }
 
+FINITE = ConfigDict(allow_inf_nan=False)
+
 Build = TypeVar("Build", bound=Callable[..., Any])
 
 
@@ -49,8 +52,8 @@ class Option:
     annotation: Any
 
     def describe(self) -> str:
-        kind = self.annotation.__name__ if isinstance(self.annotation, type) else str(self.annotation)
-        return f"{self.name.rstrip('_')}: {kind.replace('typing.', '')} = {self.default!r}"
+        default = "" if self.default is inspect.Parameter.empty else f" = {self.default!r}"
+        return f"{self.name.rstrip('_')}: {described(self.annotation)}{default}"
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Part:
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         }
         written = types.SimpleNamespace(__annotations__={name: p.annotation for name, p in keywords.items()})
-        hints = typing.get_type_hints(written, globalns=getattr(self.build, "__globals__", {}))
+        hints = typing.get_type_hints(written, getattr(self.build, "__globals__", {}), include_extras=True)
         return {name: Option(name, p.default, hints[name]) for name, p in keywords.items()}
 
     def check(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,7 +101,7 @@ class Part:
                     + ("Valid: " + "; ".join(o.describe() for o in valid.values()) if valid else "It has none.")
                 )
             try:
-                checked[name] = TypeAdapter(valid[name].annotation).validate_python(value)
+                checked[name] = TypeAdapter(valid[name].annotation, config=FINITE).validate_python(value)
             except ValidationError as error:
                 told = error.errors()[0]["msg"]
                 raise WrongRequest(

@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
-Positive = Annotated[int, Field(ge=1)]
+from secondread.core.limits import AboveZero, BelowOne, Count, Names, Positive, Seeds, Share, Whole
+
 Normalise = Literal["dataset", "image"]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
 
 class PartRef(Section):
@@ -76,7 +76,7 @@ class Prepare(Section):
         "unreadable", "duplicates", "near_duplicates", "label_conflicts", "shortcuts",
     ]  # fmt: skip
     split: PartRef = ref("grouped", test=0.2, val=0.1, repeats=1, folds=1)
-    seed: int = 0
+    seed: Whole = 0
     allow_leakage: bool = False
     """Allows `image_level` splits and balancing before the split; stamps every output LEAKY PROTOCOL."""
     drop_duplicates: bool = False
@@ -92,17 +92,17 @@ class Synthesize(Section):
     gans: list[PartRef] = []
     for_classes: list[str] | Literal["minority", "all"] = Field("minority", alias="for")
     size: Literal[32, 64, 128] = 64
-    steps: Positive = 20_000
+    steps: Count = 20_000
     """Generator updates."""
     per: Literal["class", "conditional"] = "class"
-    batch: Positive = 64
-    seeds: list[int] = [0]
-    samples: Positive | Literal["auto"] = "auto"
+    batch: Count = 64
+    seeds: Seeds = [0]
+    samples: Count | Literal["auto"] = "auto"
     """Images per class, GAN and seed; `auto`: what the arms that use them need, at least 512."""
-    sheet_every: Positive = 500
+    sheet_every: Count = 500
     keep: Literal["best", "last"] = "best"
     """Which generator draws the samples: of the varied and sharp sheets that with the least KID, or the last."""
-    patience: Positive | None = None
+    patience: Count | None = None
     """End a GAN after so many sheets in a row none of which is better to keep."""
     extractors: list[str] = ["task"]
     """`task` (trained on this fold's training rows), `inception`, or `timm/<name>`."""
@@ -114,22 +114,22 @@ class Synthesize(Section):
 
 
 class Head(Section):
-    hidden: int = 0
-    dropout: Fraction = 0.0
+    hidden: Whole = 0
+    dropout: BelowOne = 0.0
 
 
 class EarlyStop(Section):
-    patience: Positive = 5
+    patience: Count = 5
     watch: Literal["loss", "auroc"] = "loss"
 
 
 class Engine(Section):
-    devices: int | Literal["auto"] = "auto"
-    nodes: Positive = 1
+    devices: Count | Literal["auto"] = "auto"
+    nodes: Count = 1
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """What products are taken in while training; `auto`: bf16 where the GPU or the processor multiplies it."""
     compile: bool | Literal["auto"] = "auto"
-    threads: int | Literal["auto"] = "auto"
+    threads: Count | Literal["auto"] = "auto"
 
 
 class Tracking(Section):
@@ -138,7 +138,7 @@ class Tracking(Section):
 
 
 class Train(Section):
-    models: list[PartRef] = [ref("resnet18")]
+    models: Annotated[list[PartRef], Field(min_length=1)] = [ref("resnet18")]
     size: Annotated[int, Field(ge=16, le=1024)] = 224
     fit: Literal["stretch", "pad", "crop"] = "stretch"
     normalise: Normalise = "dataset"
@@ -148,24 +148,24 @@ class Train(Section):
     uncertain: str | dict[str, str] = "ignore"
     """What becomes of labels of −1: ignore, zeros, ones, multi_class or smooth; one for all or one per label."""
     augment: PartRef = ref("none")
-    epochs: Positive = 20
+    epochs: Count = 20
     """One epoch is as many steps as it takes to see every real training image once, in every arm alike."""
-    steps: Positive | Literal["auto"] = "auto"
+    steps: Count | Literal["auto"] = "auto"
     """Optimiser steps, the same in every arm; `auto`: `epochs` epochs."""
-    batch: Positive = 32
+    batch: Count = 32
     optimiser: PartRef = ref("adamw", lr=1e-3, weight_decay=1e-4)
     schedule: PartRef = ref("one_cycle")
     early_stop: EarlyStop | None = EarlyStop()
     keep: Literal["best", "last"] = "best"
     """Which weights are kept: of the best epoch on validation, or the last, as many published protocols do."""
-    clip: float | None = 1.0
-    ema: Fraction = 0.0
-    label_smoothing: Fraction = 0.0
-    layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    clip: Positive | None = 1.0
+    ema: BelowOne = 0.0
+    label_smoothing: BelowOne = 0.0
+    layer_decay: AboveZero = 1.0
     weights: str = "none"
     """`none`, `imagenet`, a file, or `trial:STUDY/ARM/MODEL`."""
     head: Head = Head()
-    seeds: list[int] = [0]
+    seeds: Seeds = [0]
     engine: Engine = Engine()
     track: Tracking = Tracking()
     search: dict[str, Any] = {}
@@ -182,30 +182,30 @@ class Rule(Section):
     """How the threshold is chosen on validation."""
 
     name: Literal["argmax", "youden", "sensitivity", "cost"] = "youden"
-    sensitivity: Fraction = 0.95
+    sensitivity: BelowOne = 0.95
     cost: list[list[float]] | None = None
 
 
 class Evaluate(Section):
-    metrics: list[str] = ["accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "auroc",
+    metrics: Names = ["accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "auroc",
                           "average_precision", "mcc", "log_loss", "brier", "ece"]  # fmt: skip
     primary: str = "auto"
     """The metric that the verdicts are about; `auto`: auroc (macro for more than two classes)."""
-    bootstrap: Positive = 2000
+    bootstrap: Count = 2000
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     baseline: str | None = None
     """The arm that the others are compared with; the first when not given."""
     threshold: Rule = Rule()
-    prevalences: list[float] = []
+    prevalences: list[Share] = []
     """Deployment prevalences for the PPV and NPV table; `[]` lets the report choose."""
     subgroups: list[str] = ["sex", "age", "view", "site"]
     left_out: bool = False
     """Shift proxy: score each site or source as if it were new."""
-    seed: int = 0
+    seed: Whole = 0
 
 
 class Explain(Section):
-    cases: int = 24
+    cases: Whole = 24
     methods: list[Literal["grad_cam", "grad_cam_pp", "layer_cam", "hires_cam"]] = ["grad_cam"]
     models: list[str] | Literal["picked", "all"] = "picked"
     masks: str | None = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ from secondread.core import registry
 from secondread.core.errors import WrongRequest
 from secondread.core.files import write_text
 from secondread.core.spec import PartRef, Study, as_yaml
+
+ALTERNATIVE = re.compile(r"(constrained-)?(int|float|str|bool)$|(literal|list|dict|tuple)\[")
+"""How pydantic names the types of a key that takes several."""
 
 
 def load_study(path: Path) -> Study:
@@ -34,7 +39,9 @@ def parse_study(written: dict[str, Any], origin: str = "study") -> Study:
     try:
         return Study.model_validate(written)
     except ValidationError as error:
-        raise WrongRequest(f"{origin}: " + "; ".join(_told(e) for e in error.errors()[:3])) from error
+        raise WrongRequest(
+            f"{origin}: " + "; ".join(_told(e) for e in _alternatives_as_one(error.errors())[:3])
+        ) from error
 
 
 def save_study(study: Study, path: Path, heading: str = "") -> None:
@@ -88,6 +95,20 @@ def _pick_finds_a_model(study: Study) -> None:
     pairs = sorted("/".join(pair) for pair in labels)
     if pick not in {"best", "picked", "all", *pairs, *(model for _, model in labels)}:
         raise WrongRequest(f"export.pick: there is no {pick!r}. Valid: best, all, {', '.join(pairs)}")
+
+
+def _alternatives_as_one(errors: Sequence[Any]) -> list[Any]:
+    """What no alternative of a key takes is told once: pydantic reports it for each and names the type as a place."""
+    told: dict[tuple[Any, ...], Any] = {}
+    for error in errors:
+        *parents, last = error["loc"] or ("",)
+        if not ALTERNATIVE.match(str(last)):
+            told[error["loc"]] = error
+        elif (place := tuple(parents)) in told:
+            told[place]["msg"] += f", or: {error['msg']}"
+        else:
+            told[place] = {**error, "loc": place}
+    return list(told.values())
 
 
 def _told(error: Any) -> str:

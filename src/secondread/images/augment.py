@@ -15,6 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from secondread.core.limits import AboveZero, BelowOne, Positive
 from secondread.core.registry import part
 from secondread.images.augment_geometry import Geometry, warped
 from secondread.images.augment_mixing import mixed_images, pasted_images
@@ -32,7 +33,6 @@ from secondread.images.augment_photometry import (
 Augment = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 Change = Callable[[Tensor, torch.Generator], Tensor]
 Degrees = Annotated[float, Field(ge=0.0, le=180.0)]
-Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Flip = Literal["none", "horizontal", "vertical", "both"]
 
 
@@ -65,14 +65,16 @@ def traditional(*, rotation: Degrees = 15.0, horizontal: bool = True, vertical: 
 
 
 @part("augment", "affine")
-def affine(*, shift: Share = 0.1, zoom: Share = 0.1, rotation: Degrees = 10.0, flip: Flip = "none") -> Augment:
+def affine(*, shift: BelowOne = 0.1, zoom: BelowOne = 0.1, rotation: Degrees = 10.0, flip: Flip = "none") -> Augment:
     """Random shift, zoom and rotation; flips by option."""
     geometry = Geometry(rotation, shift, zoom, *flips(flip))
     return ImagesOnly(lambda images, generator: warped(images, geometry, generator))
 
 
 @part("augment", "light")
-def light(*, rotation: Degrees = 5.0, shift: Share = 0.04, zoom: Share = 0.06, brightness: Share = 0.08) -> Augment:
+def light(
+    *, rotation: Degrees = 5.0, shift: BelowOne = 0.04, zoom: BelowOne = 0.06, brightness: BelowOne = 0.08
+) -> Augment:
     """Small shift, zoom, rotation and brightness; no flips."""
     geometry = Geometry(rotation, shift, zoom)
 
@@ -86,15 +88,15 @@ def light(*, rotation: Degrees = 5.0, shift: Share = 0.04, zoom: Share = 0.06, b
 def strong(
     *,
     rotation: Degrees = 10.0,
-    shift: Share = 0.08,
-    zoom: Share = 0.15,
-    brightness: Share = 0.15,
-    contrast: Share = 0.3,
-    noise: Share = 0.03,
-    blur: Share = 0.5,
-    cutout: Share = 0.25,
+    shift: BelowOne = 0.08,
+    zoom: BelowOne = 0.15,
+    brightness: BelowOne = 0.15,
+    contrast: BelowOne = 0.3,
+    noise: BelowOne = 0.03,
+    blur: BelowOne = 0.5,
+    cutout: BelowOne = 0.25,
     flip: Flip = "none",
-    share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0,
+    share: AboveZero = 1.0,
 ) -> Augment:
     """Shift, zoom, rotation, brightness, contrast, noise, blur and cut-out; flips by option; a share of the images."""
     geometry = Geometry(rotation, shift, zoom, *flips(flip))
@@ -124,13 +126,13 @@ def some_of(change: Change, share: float) -> Change:
 def acquisition(
     *,
     rotation: Degrees = 5.0,
-    shift: Share = 0.08,
-    zoom: Share = 0.2,
-    aspect: Share = 0.2,
-    gamma: Share = 0.5,
-    window: Share = 0.15,
-    sharpness: Share = 0.6,
-    noise: Share = 0.02,
+    shift: BelowOne = 0.08,
+    zoom: BelowOne = 0.2,
+    aspect: BelowOne = 0.2,
+    gamma: BelowOne = 0.5,
+    window: BelowOne = 0.15,
+    sharpness: BelowOne = 0.6,
+    noise: BelowOne = 0.02,
 ) -> Augment:
     """What differs between machines and sites: framing, aspect, exposure, window, sharpness and noise; no flips."""
     geometry = Geometry(rotation, shift, zoom, aspect=aspect)
@@ -147,12 +149,12 @@ def acquisition(
 
 
 @part("augment", "mixup")
-def mixup(*, alpha: Annotated[float, Field(gt=0.0)] = 0.2) -> Augment:
+def mixup(*, alpha: Positive = 0.2) -> Augment:
     """Each image and its labels blended with another of the batch (Zhang et al. 2018)."""
     return lambda images, labels, generator: mixed_images(images, labels, alpha, generator)
 
 
 @part("augment", "cutmix")
-def cutmix(*, alpha: Annotated[float, Field(gt=0.0)] = 1.0) -> Augment:
+def cutmix(*, alpha: Positive = 1.0) -> Augment:
     """A rectangle of each image replaced by that of another, labels in proportion (Yun et al. 2019)."""
     return lambda images, labels, generator: pasted_images(images, labels, alpha, generator)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from secondread.core.limits import BelowOne, NotNegative, Positive
 from secondread.core.registry import part
 
 Groups = Iterable[Any]
@@ -19,10 +20,10 @@ def adamw(
     groups: Groups,
     /,
     *,
-    lr: float = 1e-3,
-    weight_decay: float = 1e-4,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
+    lr: Positive = 1e-3,
+    weight_decay: NotNegative = 1e-4,
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999),
+    eps: Positive = 1e-8,
 ) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019), fused."""
     return torch.optim.AdamW(_scaled(groups, lr), lr=lr, weight_decay=weight_decay, betas=betas, eps=eps, fused=True)
@@ -33,10 +34,10 @@ def adam(
     groups: Groups,
     /,
     *,
-    lr: float = 1e-3,
-    weight_decay: float = 0.0,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
+    lr: Positive = 1e-3,
+    weight_decay: NotNegative = 0.0,
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999),
+    eps: Positive = 1e-8,
 ) -> torch.optim.Optimizer:
     """Adam (Kingma & Ba 2015); weight decay is added to the gradient, as the published systems do. Fused."""
     return torch.optim.Adam(_scaled(groups, lr), lr=lr, weight_decay=weight_decay, betas=betas, eps=eps, fused=True)
@@ -44,7 +45,13 @@ def adam(
 
 @part("optimisers", "sgd")
 def sgd(
-    groups: Groups, /, *, lr: float = 0.01, momentum: float = 0.9, weight_decay: float = 0.0, nesterov: bool = True
+    groups: Groups,
+    /,
+    *,
+    lr: Positive = 0.01,
+    momentum: BelowOne = 0.9,
+    weight_decay: NotNegative = 0.0,
+    nesterov: bool = True,
 ) -> torch.optim.Optimizer:
     """Stochastic gradient descent with (Nesterov) momentum, fused."""
     return torch.optim.SGD(
@@ -59,13 +66,19 @@ def sgd(
 
 @part("optimisers", "rmsprop")
 def rmsprop(
-    groups: Groups, /, *, lr: float = 5e-5, alpha: float = 0.99, weight_decay: float = 0.0, momentum: float = 0.0
+    groups: Groups,
+    /,
+    *,
+    lr: Positive = 5e-5,
+    alpha: BelowOne = 0.99,
+    weight_decay: NotNegative = 0.0,
+    momentum: BelowOne = 0.0,
 ) -> torch.optim.Optimizer:
     """RMSProp; without momentum it is the optimiser of the Wasserstein GAN with weight clipping."""
     return torch.optim.RMSprop(_scaled(groups, lr), lr=lr, alpha=alpha, weight_decay=weight_decay, momentum=momentum)
 
 
-def _scaled(groups: Groups, lr: float) -> list[Any]:
+def _scaled(groups: Groups, lr: Positive) -> list[Any]:
     made: list[Any] = []
     for group in groups:
         if isinstance(group, dict):

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated
 
-from pydantic import Field
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
+from secondread.core.limits import Count, Fraction, Positive
 from secondread.core.registry import part
 
 Schedule = LambdaLR | ReduceLROnPlateau
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 @part("schedules", "one_cycle")
 def one_cycle(
-    optimizer: Optimizer, steps: int, /, *, warm_up: Share = 0.3, start: float = 25.0, end: float = 1e4
+    optimizer: Optimizer, steps: int, /, *, warm_up: Fraction = 0.3, start: Positive = 25.0, end: Positive = 1e4
 ) -> Schedule:
     """Cosine up from lr/start over the first part, then cosine down to lr/start/end (Smith & Topin 2018)."""
     top = max(warm_up * steps - 1, 1e-9)
@@ -33,7 +31,7 @@ def one_cycle(
 
 
 @part("schedules", "cosine")
-def cosine(optimizer: Optimizer, steps: int, /, *, warm_up: Share = 0.05, end: Share = 0.0) -> Schedule:
+def cosine(optimizer: Optimizer, steps: int, /, *, warm_up: Fraction = 0.05, end: Fraction = 0.0) -> Schedule:
     """Linear warm-up over a share of the steps, then cosine down to `end` times the learning rate."""
     first = round(warm_up * steps)
 
@@ -46,14 +44,14 @@ def cosine(optimizer: Optimizer, steps: int, /, *, warm_up: Share = 0.05, end: S
 
 
 @part("schedules", "constant")
-def constant(optimizer: Optimizer, steps: int, /, *, warm_up: Share = 0.0) -> Schedule:
+def constant(optimizer: Optimizer, steps: int, /, *, warm_up: Fraction = 0.0) -> Schedule:
     """The same learning rate throughout, after an optional linear warm-up."""
     first = round(warm_up * steps)
     return _by_step(optimizer, lambda step: (step + 1) / first if step < first else 1.0)
 
 
 @part("schedules", "step")
-def step(optimizer: Optimizer, steps: int, /, *, every: Share = 0.34, factor: Share = 0.1) -> Schedule:
+def step(optimizer: Optimizer, steps: int, /, *, every: Fraction = 0.34, factor: Fraction = 0.1) -> Schedule:
     """Multiply the learning rate by `factor` after each share `every` of the steps."""
     stride = max(round(every * steps), 1)
     return _by_step(optimizer, lambda at: float(factor ** (at // stride)))
@@ -61,7 +59,7 @@ def step(optimizer: Optimizer, steps: int, /, *, every: Share = 0.34, factor: Sh
 
 @part("schedules", "plateau")
 def plateau(
-    optimizer: Optimizer, steps: int, /, *, factor: Share = 0.5, patience: int = 2, end: float = 0.01
+    optimizer: Optimizer, steps: int, /, *, factor: Fraction = 0.5, patience: Count = 2, end: Fraction = 0.01
 ) -> Schedule:
     """Multiply the learning rate by `factor` when the validation loss has not fallen for `patience` epochs."""
     floors = [group["lr"] * end for group in optimizer.param_groups]

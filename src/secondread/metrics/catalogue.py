@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from secondread.core.limits import Count
 from secondread.core.registry import part
 from secondread.metrics.tally import Sums, Tally, ratio
 
@@ -208,7 +209,7 @@ def brier(tally: Tally, /) -> Measured:
 
 
 @metric("ece", "probabilities", higher_is_better=False, headline_average="overall")
-def ece(tally: Tally, /, *, bins: int = 15) -> Measured:
+def ece(tally: Tally, /, *, bins: Count = 15) -> Measured:
     """Expected calibration error in equal-mass bins of the sample; overall: positive class, or the decided one of many.
 
     Biased upwards in small samples; read it after log loss and Brier score.

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from secondread.core.errors import BadData, WrongRequest
+from secondread.core.limits import Share
 from secondread.core.registry import part
 from secondread.core.tables import SPLITS
 from secondread.prepare.families import families_of, fold_note, fold_of_family, leave_out
 from secondread.prepare.stratify import deal
 
-Share = Annotated[float, Field(gt=0.0, lt=1.0)]
-Count = Annotated[int, Field(ge=1, le=1000)]
+Times = Annotated[int, Field(ge=1, le=1000)]
 Labels = NDArray[np.float32]
 
 
@@ -30,8 +30,8 @@ def grouped(
     *,
     test: Share = 0.2,
     val: Share = 0.1,
-    repeats: Count = 1,
-    folds: Count = 1,
+    repeats: Times = 1,
+    folds: Times = 1,
 ) -> pd.DataFrame:
     """Patients and duplicate clusters stay together; labels balanced; repeats and folds (each fold is test once)."""
     return _all(rows, rows["group"], labels_NK, seed, test, val, repeats, folds)
@@ -39,7 +39,7 @@ def grouped(
 
 @part("splits", "kfold")
 def kfold(
-    rows: pd.DataFrame, labels_NK: Labels, seed: int, /, *, folds: Count = 1, repeats: Count = 1, val: Share = 0.1
+    rows: pd.DataFrame, labels_NK: Labels, seed: int, /, *, folds: Times = 1, repeats: Times = 1, val: Share = 0.1
 ) -> pd.DataFrame:
     """Cross-validation by groups: `folds` parts, each of them test once."""
     if folds < 2:
@@ -54,10 +54,10 @@ def families(
     seed: int,
     /,
     *,
-    folds: Count = 1,
+    folds: Times = 1,
     val: Share = 0.15,
     family: str = "",
-    repeats: Count = 1,
+    repeats: Times = 1,
 ) -> pd.DataFrame:
     """Leave families out: each of `folds` tests sites (or kinds of file names) that it trains on nothing of."""
     if folds < 2:
@@ -85,8 +85,8 @@ def image_level(
     *,
     test: Share = 0.2,
     val: Share = 0.1,
-    repeats: Count = 1,
-    folds: Count = 1,
+    repeats: Times = 1,
+    folds: Times = 1,
 ) -> pd.DataFrame:
     """Leaky: images one by one, patients and duplicates on both sides; only with `allow_leakage: true`."""
     return _all(rows, rows["row_id"], labels_NK, seed, test, val, repeats, folds)
@@ -103,7 +103,7 @@ def official(
     test: Literal["auto", "test", "val"] = "auto",
     otherwise: Share | None = None,
     crossing: Literal["error", "drop"] = "error",
-    repeats: Count = 1,
+    repeats: Times = 1,
 ) -> pd.DataFrame:
     """The split that folders or columns give; `otherwise`: share cut from train as test where no test is given."""
     given = rows["split_given"].astype("object")

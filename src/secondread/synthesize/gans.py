@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from torch.nn import functional as F
 
+from secondread.core.limits import BelowOne, Count, NotNegative, Positive
 from secondread.core.registry import part
 from secondread.core.spec import ref
 from secondread.learning.gan_loop import Gan
@@ -21,11 +22,11 @@ def dcgan(
     classes: int,
     /,
     *,
-    width: int = 64,
-    latent: int = 100,
-    lr: float = 2e-4,
-    beta1: float = 0.5,
-    ema: float = 0.999,
+    width: Count = 64,
+    latent: Count = 100,
+    lr: Positive = 2e-4,
+    beta1: BelowOne = 0.5,
+    ema: BelowOne = 0.999,
     augment: list[str] = ["translation", "cutout"],  # noqa: B006  (never changed)
     on_collapse: OnCollapse = "stop",
 ) -> Gan:
@@ -54,13 +55,13 @@ def wgan(
     classes: int,
     /,
     *,
-    width: int = 64,
-    latent: int = 100,
-    lr: float = 5e-5,
-    clip: float = 0.01,
-    critic_steps: int = 5,
+    width: Count = 64,
+    latent: Count = 100,
+    lr: Positive = 5e-5,
+    clip: Positive = 0.01,
+    critic_steps: Count = 5,
     eager_critic: bool = False,
-    ema: float = 0.999,
+    ema: BelowOne = 0.999,
     augment: list[str] = ["translation", "cutout"],  # noqa: B006
     on_collapse: OnCollapse = "stop",
 ) -> Gan:
@@ -91,15 +92,15 @@ def wgan_gp(
     classes: int,
     /,
     *,
-    width: int = 64,
-    latent: int = 128,
-    lr: float = 1e-4,
-    beta1: float = 0.0,
-    beta2: float = 0.9,
-    penalty: float = 10.0,
-    critic_steps: int = 5,
+    width: Count = 64,
+    latent: Count = 128,
+    lr: Positive = 1e-4,
+    beta1: BelowOne = 0.0,
+    beta2: BelowOne = 0.9,
+    penalty: NotNegative = 10.0,
+    critic_steps: Count = 5,
     norm: Literal["layer", "none"] = "layer",
-    ema: float = 0.999,
+    ema: BelowOne = 0.999,
     augment: list[str] = ["translation", "cutout"],  # noqa: B006
     on_collapse: OnCollapse = "stop",
 ) -> Gan:

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
+from secondread.core.limits import BelowOne, NotNegative, Share
 from secondread.core.registry import part
 from secondread.train.loss_types import (
     Loss,
@@ -23,8 +24,6 @@ from secondread.train.loss_types import (
     shifted_prior,
 )
 
-NotNegative = Annotated[float, Field(ge=0.0)]
-Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Cap = Annotated[float, Field(ge=1.0)]
 
 
@@ -112,7 +111,7 @@ def focal_bce(spec: LossSpec, /, *, gamma: NotNegative = 2.0, alpha: Share | Non
 
 @part("losses", "asymmetric")
 def asymmetric(
-    spec: LossSpec, /, *, gamma_positive: NotNegative = 1.0, gamma_negative: NotNegative = 4.0, clip: float = 0.05
+    spec: LossSpec, /, *, gamma_positive: NotNegative = 1.0, gamma_negative: NotNegative = 4.0, clip: BelowOne = 0.05
 ) -> Loss:
     """Asymmetric loss (Ridnik et al. 2021): easy negatives fade faster, those under `clip` count nothing."""
 

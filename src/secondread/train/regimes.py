@@ -8,9 +8,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from secondread.core.limits import Share
 from secondread.core.registry import part
 
-Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Views = Annotated[int, Field(ge=1, le=16)]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from secondread.core.limits import BelowOne, Count
 from secondread.core.registry import part
 from secondread.models.backbone import Backbone
 from secondread.models.card import ModelCard, add_card
@@ -101,12 +102,12 @@ IMPROVED = add_card(
 
 
 @part("models", "alexnet")
-def alexnet(spec: ModelSpec, /, *, dense: int = 4096, dropout: float = 0.5) -> Backbone:
+def alexnet(spec: ModelSpec, /, *, dense: Count = 4096, dropout: BelowOne = 0.5) -> Backbone:
     """AlexNet with one input channel for grey images; `dense`: width of its two dense layers."""
     return AlexNet(spec, ALEXNET, (64, 192, 384, 256, 256), (dense, dense), dropout)
 
 
 @part("models", "alexnet_improved")
-def alexnet_improved(spec: ModelSpec, /, *, dropout: float = 0.5) -> Backbone:
+def alexnet_improved(spec: ModelSpec, /, *, dropout: BelowOne = 0.5) -> Backbone:
     """AlexNet of three convolutions (32, 64, 128) and dense layers of 1024 and 512 with dropout."""
     return AlexNet(spec, IMPROVED, (32, 64, 128), (1024, 512), dropout)

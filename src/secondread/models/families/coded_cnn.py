@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from secondread.core.errors import WrongRequest
+from secondread.core.limits import Count
 from secondread.core.registry import part
 from secondread.models.autoencoder import STRIDE, Autoencoder
 from secondread.models.backbone import Backbone
@@ -82,6 +83,6 @@ CODED_CNN = add_card(
 
 
 @part("models", "coded_cnn")
-def coded_cnn(spec: ModelSpec, /, *, channels: int = 256, width: int = 64, encoder_epochs: int = 10) -> Backbone:
+def coded_cnn(spec: ModelSpec, /, *, channels: Count = 256, width: Count = 64, encoder_epochs: Count = 10) -> Backbone:
     """Two convolutions on autoencoder codes: `channels` of them, from an encoder trained `encoder_epochs` before."""
     return CodedCnn(spec, channels, width, encoder_epochs)

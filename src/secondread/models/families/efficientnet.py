@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from secondread.core.limits import BelowOne
 from secondread.core.registry import part
 from secondread.models.backbone import Backbone
 from secondread.models.card import ModelCard, add_card
@@ -47,7 +48,7 @@ EFFICIENTNET_B0 = add_card(
 
 
 @part("models", "efficientnet_b0")
-def efficientnet_b0(spec: ModelSpec, /, *, stochastic_depth: float = 0.2) -> Backbone:
+def efficientnet_b0(spec: ModelSpec, /, *, stochastic_depth: BelowOne = 0.2) -> Backbone:
     """EfficientNet-B0 of torchvision; dropout 0.2 before the head unless the study sets one."""
     import torchvision
 

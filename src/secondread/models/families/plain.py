@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from secondread.core.limits import BelowOne, Count
 from secondread.core.registry import part
 from secondread.models.backbone import Backbone
 from secondread.models.card import ModelCard, add_card
@@ -77,7 +78,7 @@ IMPROVED = add_card(
 
 
 @part("models", "plain_cnn")
-def plain_cnn(spec: ModelSpec, /, *, width: int = 32) -> Backbone:
+def plain_cnn(spec: ModelSpec, /, *, width: Count = 32) -> Backbone:
     """Four 3×3 convolutions with ReLU and max-pooling, global average pooling, linear head."""
     widths = _widths(spec, width)
     blocks = [plain_block(a, b) for a, b in itertools.pairwise(widths)]
@@ -87,7 +88,7 @@ def plain_cnn(spec: ModelSpec, /, *, width: int = 32) -> Backbone:
 
 
 @part("models", "improved_cnn")
-def improved_cnn(spec: ModelSpec, /, *, width: int = 32, dropout: float = 0.3) -> Backbone:
+def improved_cnn(spec: ModelSpec, /, *, width: Count = 32, dropout: BelowOne = 0.3) -> Backbone:
     """Four blocks of two convolutions with BatchNorm, dropout before pools and head; made for weight decay."""
     widths = _widths(spec, width)
     blocks = [improved_block(a, b) for a, b in itertools.pairwise(widths)]

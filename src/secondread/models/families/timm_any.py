@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from secondread.core.errors import WrongRequest
+from secondread.core.limits import BelowOne
 from secondread.core.registry import part
 from secondread.models.backbone import Backbone
 from secondread.models.card import IMAGENET_MEAN, IMAGENET_STD, ModelCard, add_family
@@ -177,7 +178,7 @@ add_family("timm/", timm_card)
 
 
 @part("models", "timm/*")
-def timm_any(variant: str, spec: ModelSpec, /, *, drop_path: float = 0.0) -> Backbone:
+def timm_any(variant: str, spec: ModelSpec, /, *, drop_path: BelowOne = 0.0) -> Backbone:
     """Any network of timm: `timm/convnext_tiny`, `timm/vit_small_patch14_dinov2.lvd142m`, …"""
     import timm
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from secondread.core.limits import BelowOne, Count
 from secondread.core.registry import part
 from secondread.models.backbone import Backbone
 from secondread.models.card import ModelCard, add_card
@@ -107,12 +108,12 @@ VGG19 = _card("vgg19", "VGG19_Weights.IMAGENET1K_V1")
 
 
 @part("models", "vgg16")
-def vgg16(spec: ModelSpec, /, *, top: Top = "auto", dense: int = 4096, dropout: float = 0.5) -> Backbone:
+def vgg16(spec: ModelSpec, /, *, top: Top = "auto", dense: Count = 4096, dropout: BelowOne = 0.5) -> Backbone:
     """VGG-16; `top`: its two `dense` layers, or `gap` (`auto`: gap where the study asks for a hidden head layer)."""
     return _build(spec, VGG16, top, dense, dropout)
 
 
 @part("models", "vgg19")
-def vgg19(spec: ModelSpec, /, *, top: Top = "auto", dense: int = 4096, dropout: float = 0.5) -> Backbone:
+def vgg19(spec: ModelSpec, /, *, top: Top = "auto", dense: Count = 4096, dropout: BelowOne = 0.5) -> Backbone:
     """VGG-19; `top`: its two `dense` layers, or `gap` (`auto`: gap where the study asks for a hidden head layer)."""
     return _build(spec, VGG19, top, dense, dropout)
