@@ -66,15 +66,15 @@ def test_transparency_lies_on_black() -> None:
     assert decode(encoded(layered)).pixels[:, 30:].max() == 0
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_undone(orientation: int) -> None:
+def test_exif_orientation_is_undone(orientation: int, kind: str) -> None:
     from PIL import ImageOps
 
     exif = Image.Exif()
     exif[0x0112] = orientation
-    content = encoded(Image.fromarray(ramp()), "PNG", exif=exif)
-    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
-    decoded = decode(content)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(encoded(Image.fromarray(ramp()), "PNG", exif=exif))))
+    decoded = decode(encoded(Image.fromarray(ramp()), kind, exif=exif))
     np.testing.assert_array_equal(decoded.pixels, np.asarray(expected))
     assert (decoded.facts.width, decoded.facts.height) == expected.size
     assert decoded.facts.exif_orientation == orientation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image, ImageChops
+from PIL.TiffImagePlugin import TiffImageFile
 
 from secondread.images.decode_types import FileFacts
 
@@ -18,7 +19,7 @@ ANNEX_K_SUM = 3688.0
 
 
 def facts_of(image: Image.Image, size_in_bytes: int, orientation: int) -> FileFacts:
-    width, height = reversed(image.size) if orientation > 4 else image.size
+    width, height = reversed(image.size) if orientation > 4 and not turns_itself(image) else image.size
     return FileFacts(
         format="JPEG" if image.format == "MPO" else str(image.format),
         mode=image.mode,
@@ -42,6 +43,11 @@ def orientation_of(image: Image.Image) -> int:
     except Exception:
         return 1
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def turns_itself(image: Image.Image) -> bool:
+    """Whether Pillow gives size and pixels upright already, as it does for TIFF alone."""
+    return isinstance(image, TiffImageFile)
 
 
 def chroma_free(image: Image.Image) -> bool:

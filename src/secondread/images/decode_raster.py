@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from secondread.images.decode_facts import chroma_free, facts_of, orientation_of
+from secondread.images.decode_facts import chroma_free, facts_of, orientation_of, turns_itself
 from secondread.images.decode_types import Decoded, DecodePolicy, Refusal
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
@@ -38,7 +38,7 @@ def decode_raster(content: bytes, policy: DecodePolicy, target: tuple[int, int] 
     facts = facts_of(image, len(content), orientation)
     reduced = _draft(image, policy, target, sideways=orientation > 4)
     _load(image, content)
-    if orientation in UPRIGHT:
+    if orientation in UPRIGHT and not turns_itself(image):
         image = image.transpose(UPRIGHT[orientation])
     if image.mode in SIXTEEN_BITS:
         return Decoded(_sixteen_bits(image), 16, facts, reduced=reduced)
