@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,28 @@ def test_intensity_mappings_are_named() -> None:
     np.testing.assert_array_equal(decoded.to_uint8("window"), decoded.to_uint8("full_range"))
     eight = decode(encoded(Image.fromarray(ramp())))
     np.testing.assert_array_equal(eight.to_uint8("percentile"), ramp())
+
+
+def tiff(content: bytes, bits: int, photometric: int, width: int = 60, height: int = 40) -> bytes:
+    """An uncompressed little-endian grey TIFF written by hand."""
+    tags = [(256, width), (257, height), (258, bits), (259, 1), (262, photometric), (273, 8), (277, 1), (278, height),
+            (279, len(content))]  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    head = b"II*\0" + struct.pack("<I", 8 + len(content))
+    return head + content + struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
+
+
+def test_depth_and_polarity_of_tiff_change_nothing() -> None:
+    twelve = ramp().astype(np.uint16) * 16 + ramp() // 16
+    first, second = twelve.reshape(-1, 2).T
+    packed = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], 1).astype(np.uint8)
+    for bits, photometric, content in [
+        (8, 1, ramp()), (8, 0, 255 - ramp()), (12, 1, packed), (16, 1, ramp().astype("<u2") * 257),
+        (16, 0, 65535 - ramp().astype("<u2") * 257),
+    ]:  # fmt: skip
+        decoded = decode(tiff(content.tobytes(), bits, photometric))
+        assert decoded.bits == decoded.facts.bits == bits
+        np.testing.assert_array_equal(decoded.to_uint8("full_range"), ramp())
 
 
 def test_fits() -> None:

@@ -12,6 +12,8 @@ BITS = {"1": 1, "I;16": 16, "I;16B": 16, "I;16L": 16, "I;16N": 16, "I": 16, "F":
 CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "P": 3, "LA": 1, "La": 1, "PA": 3}
 EXIF_ORIENTATION = 0x0112
 EXIF_SOFTWARE = 0x0131
+TIFF_BITS = 0x0102
+TIFF_PHOTOMETRIC = 0x0106
 # Red, green and blue this close count as grey: what JPEG's chroma rounding leaves behind in a grey picture.
 CHROMA_TOLERANCE = 4
 # Sum of the 64 entries of the luminance table of ITU-T T.81 Annex K.1, which IJG's quality 50 writes as it stands.
@@ -25,7 +27,7 @@ def facts_of(image: Image.Image, size_in_bytes: int, orientation: int) -> FileFa
         mode=image.mode,
         width=width,
         height=height,
-        bits=BITS.get(image.mode, 8),
+        bits=12 if _twelve_bits(image) else BITS.get(image.mode, 8),
         channels=CHANNELS.get(image.mode, 1 if image.mode.startswith("I;16") else 3),
         bytes=size_in_bytes,
         compression=_compression(image),
@@ -48,6 +50,16 @@ def orientation_of(image: Image.Image) -> int:
 def turns_itself(image: Image.Image) -> bool:
     """Whether Pillow gives size and pixels upright already, as it does for TIFF alone."""
     return isinstance(image, TiffImageFile)
+
+
+def white_is_zero(image: Image.Image) -> bool:
+    """Whether grey of more than 8 bits is stored with white at 0; up to 8 bits Pillow exchanges both ends itself."""
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(TIFF_PHOTOMETRIC) == 0
+
+
+def _twelve_bits(image: Image.Image) -> bool:
+    """Whether only the lower 12 of Pillow's 16 bits hold grey."""
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(TIFF_BITS) == (12,)
 
 
 def chroma_free(image: Image.Image) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from secondread.images.decode_facts import chroma_free, facts_of, orientation_of, turns_itself
+from secondread.images.decode_facts import chroma_free, facts_of, orientation_of, turns_itself, white_is_zero
 from secondread.images.decode_types import Decoded, DecodePolicy, Refusal
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
@@ -36,12 +36,14 @@ def decode_raster(content: bytes, policy: DecodePolicy, target: tuple[int, int] 
     _check_limits(image, content, policy)
     orientation = orientation_of(image)
     facts = facts_of(image, len(content), orientation)
+    inverted = white_is_zero(image)
     reduced = _draft(image, policy, target, sideways=orientation > 4)
     _load(image, content)
     if orientation in UPRIGHT and not turns_itself(image):
         image = image.transpose(UPRIGHT[orientation])
     if image.mode in SIXTEEN_BITS:
-        return Decoded(_sixteen_bits(image), 16, facts, reduced=reduced)
+        pixels = _sixteen_bits(image)
+        return Decoded(2**facts.bits - 1 - pixels if inverted else pixels, facts.bits, facts, reduced=reduced)
     return Decoded(_eight_bits(image, policy), 8, facts, reduced=reduced)
 
 
