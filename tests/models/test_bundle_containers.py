@@ -48,6 +48,7 @@ def test_zips_that_reach_outside(whole: Path, tmp_path: Path) -> None:
     assert refused(zipped(whole, tmp_path / "root.zip", {name: f"/etc/{name}" for name in NAMES}))
     assert refused(zipped(whole, tmp_path / "mixed.zip", {"card.json": "other/card.json"}))
     assert "plain file" in refused(zipped(whole, tmp_path / "link.zip", mode=0o120777))
+    assert "''" in refused(zipped(whole, tmp_path / "nameless.zip", {"MODEL_CARD.md": ""}))
     assert "evil.py" in refused(zipped(whole, tmp_path / "extra.zip", {"MODEL_CARD.md": "evil.py"}))
 
 

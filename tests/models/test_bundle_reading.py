@@ -101,7 +101,8 @@ def refused_archive(bundle: Bundle, path: Path) -> str:
 
 def test_a_refused_archive_is_one_record(bundle: Bundle, folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "bad.zip"
-    for name, word in (("../up.png", "outside"), ("/root.png", "outside"), ("a/..\\..\\b.png", "outside")):
+    outside = [("../up.png", "outside"), ("/root.png", "outside"), ("a/..\\..\\b.png", "outside")]
+    for name, word in [*outside, ("", "no name"), (".", "no name")]:
         with zipfile.ZipFile(path, "w") as packed:
             packed.write(folder / "b.png", "good.png")
             packed.writestr(zipfile.ZipInfo(name), b"x")

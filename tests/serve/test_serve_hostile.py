@@ -44,6 +44,13 @@ def with_link() -> bytes:
     return written.getvalue()
 
 
+def nameless() -> bytes:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as packed:
+        packed.writestr(zipfile.ZipInfo(""), GOOD)
+    return written.getvalue()
+
+
 def encrypted() -> bytes:
     content = bytearray(zipped({"x.png": GOOD}))
     content[6] |= 1
@@ -83,6 +90,7 @@ CORPUS: dict[str, tuple[bytes, str]] = {
     "archive of nothing": (zipped({}), "empty_archive"),
     "archive that climbs out": (zipped({"../../x.png": GOOD}), "unsafe_archive"),
     "archive with an absolute path": (zipped({"/etc/x.png": GOOD}), "unsafe_archive"),
+    "archive with a nameless file": (nameless(), "unsafe_archive"),
     "archive with a link": (with_link(), "unsafe_archive"),
     "archive with a password": (encrypted(), "encrypted_archive"),
     "archive that lies": (lying_zip(), "damaged_archive"),

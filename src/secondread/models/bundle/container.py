@@ -61,7 +61,7 @@ def _from_folder(folder: Path) -> dict[str, bytes]:
 def _from_zip(path: Path) -> dict[str, bytes]:
     found = {}
     with zipfile.ZipFile(path) as packed:
-        entries = [entry for entry in packed.infolist() if not entry.is_dir()]
+        entries = [entry for entry in packed.infolist() if not entry.filename.endswith("/")]
         if len(entries) > len(LARGEST) + len(BESIDE):
             raise WrongRequest(f"{path}: {len(entries)} files, a bundle has {len(LARGEST)}")
         folders = {str(PurePosixPath(entry.filename).parent) for entry in entries}

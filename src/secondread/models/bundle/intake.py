@@ -61,7 +61,7 @@ def _of_zip(path: Path, policy: DecodePolicy) -> Iterator[Found]:
     """The entries of a zip; one that is broken or hostile as a whole is a single failure."""
     try:
         with zipfile.ZipFile(path) as packed:
-            entries = [entry for entry in packed.infolist() if not entry.is_dir()]
+            entries = [entry for entry in packed.infolist() if not entry.filename.endswith("/")]
             wrong = _what_is_wrong(entries)
             if wrong:
                 yield Found(str(path), failure=f"the archive is refused: {wrong}")
@@ -81,6 +81,8 @@ def _what_is_wrong(entries: list[zipfile.ZipInfo]) -> str:
         return "it unpacks to more than 32 GiB"
     for entry in entries:
         name = PurePosixPath(entry.filename.replace("\\", "/"))
+        if not name.parts:
+            return f"the entry {entry.filename[:60]!r} has no name"
         if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
             return f"the entry {entry.filename[:60]!r} points outside it"
         if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):

@@ -68,8 +68,8 @@ def _wanted(packed: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     return [
         entry
         for entry in packed.infolist()
-        if not entry.is_dir() and not entry.filename.startswith("__MACOSX/") and _last(entry) not in ("DICOMDIR",)
-        and not _last(entry).startswith(".")
+        if not entry.filename.endswith("/") and not entry.filename.startswith("__MACOSX/")
+        and _last(entry) != "DICOMDIR" and not _last(entry).startswith(".")
     ]  # fmt: skip
 
 
@@ -79,6 +79,8 @@ def _last(entry: zipfile.ZipInfo) -> str:
 
 def _check(entry: zipfile.ZipInfo, file_bytes: int) -> None:
     name = PurePosixPath(entry.filename.replace("\\", "/"))
+    if not name.parts:
+        raise Refusal("unsafe_archive", "a file in the archive has no name")
     if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
         raise Refusal("unsafe_archive", "a file in the archive points outside it")
     if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
