@@ -11,7 +11,7 @@ import pytest
 
 from export.finished_study import Finished
 from secondread.core.errors import WrongRequest
-from secondread.export.bench import COLUMNS, bench, calibrated
+from secondread.export.bench import COLUMNS, bench, calibrated, write_measurements
 from secondread.export.coldstart import cold_start_of_bundle
 from secondread.export.engines import take_turns
 from secondread.learning.devices import multiplies_bf16
@@ -46,8 +46,18 @@ def test_a_bundle_that_was_moved_is_timed_alone_or_with_its_study(exported: Fini
     assert alone["ratio_to_native"].isna().all()
     together = bench([moved], study=exported.where.root, repeats=3, batches=(1,), threads=1, cold=False)
     assert list(together["engine"][:2]) == ["native eager", "native channels_last"]
+    write_measurements(tmp_path / "told.json", alone)
+    (row,) = json.loads((tmp_path / "told.json").read_text(), parse_constant=pytest.fail)
+    assert row["ratio_to_native"] is None
     with pytest.raises(WrongRequest, match="no study"):
         bench([moved], study=tmp_path, cold=False)
+
+
+def test_a_zip_in_its_study_is_measured_and_left_as_it_is(exported: Finished) -> None:
+    folder = exported.where.export("plain", "plain_cnn")
+    table = bench([folder.with_name("plain_cnn.zip")], repeats=3, batches=(1,), threads=1, cold=False)
+    assert set(table["engine"]) >= {"native eager", "onnxruntime"}
+    assert not (folder / "bench.json").exists()
 
 
 def test_bench_calibrates_as_the_graph_does(exported: Finished) -> None:

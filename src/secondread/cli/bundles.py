@@ -86,13 +86,13 @@ def bench(
     repeats: Annotated[int, typer.Option("--repeats", min=3, help="Timed calls per setting.")] = 20,
 ) -> None:
     """Native PyTorch against ONNX Runtime (fp32, int8): latency, throughput, agreement."""
-    from secondread.core.files import write_json
     from secondread.export.bench import bench as measure
+    from secondread.export.bench import write_measurements
 
     table = measure(bundles, study=study, repeats=repeats)
     typer.echo(table.to_string(index=False))
     if json_file:
-        write_json(json_file, table.to_dict("records"))
+        write_measurements(json_file, table)
         typer.echo(json_file)
 
 

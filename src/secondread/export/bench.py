@@ -192,7 +192,14 @@ def _cold_starts(subject: _Subject, threads: int) -> dict[str, ColdStart]:
 
 
 def _leave_for_report(subject: _Subject, rows: list[dict[str, Any]]) -> None:
-    """In the folder of the bundle, where it is no part of it."""
-    if subject.members and subject.folder.resolve().parents[1].name == "export":
-        plain = [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in rows]
-        write_json(subject.folder / "bench.json", plain)
+    """In the folder of the bundle, where it is no part of it; a zip beside it says nothing that the folder does not."""
+    folder = subject.folder.resolve()
+    if subject.members and folder.is_dir() and folder.parent.parent.name == "export":
+        write_measurements(folder / "bench.json", pd.DataFrame(rows, columns=COLUMNS))
+
+
+def write_measurements(path: Path, table: pd.DataFrame) -> None:
+    """The rows as JSON; what was not measured is null, since JSON knows no NaN."""
+    told = table.to_dict("records")
+    plain = [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in told]
+    write_json(path, plain)
