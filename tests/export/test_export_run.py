@@ -19,6 +19,7 @@ from secondread.core.spec import Study, as_yaml
 from secondread.core.studyfile import parse_study
 from secondread.core.tables import read_table
 from secondread.export import run
+from secondread.metrics.calibration import fit_operating_point
 from secondread.models.build import load_trial
 from secondread.models.bundle import Bundle
 from secondread.models.bundle.container import LARGEST
@@ -175,6 +176,24 @@ def test_an_ensemble_averages_the_logits_of_the_seeds(exported: Finished, tmp_pa
     np.testing.assert_allclose(outputs.logits, mean.loc[ids].to_numpy(), rtol=1e-3, atol=1e-3)
     assert outputs.features.shape == (20, 2 * 64)
     assert outputs.heatmaps is not None
+
+
+def test_an_ensemble_keeps_the_sensitivity_that_was_asked_for(exported: Finished, tmp_path: Path) -> None:
+    made = copied(exported, tmp_path / "study")
+    path = made.where.operating("plain", "plain_cnn")
+    write_json(path, {member: point | {"rule": "sensitivity"} for member, point in read_json(path).items()})
+    written = as_yaml(made.study) | {"evaluate": {"threshold": {"name": "sensitivity", "sensitivity": 0.5}}}
+    study = changed(parse_study(written), ensemble=True, int8=False)
+    run.run(study, made.where)
+    card = Bundle.open(folder(made), threads=1).card
+    tables = [read_table(made.where.predictions(name)).query("split == 'val'") for name in card.members]
+    columns = ["logit_normal", "logit_square", "y_normal", "y_square"]
+    mean = pd.concat(tables).groupby("row_id")[columns].mean().to_numpy(np.float64)
+    asked = fit_operating_point(
+        mean[:, :2], mean[:, 2:], task="binary", classes=card.classes, train_prior=[0.5, 0.5],
+        natural_prior=[0.5, 0.5], rule=study.evaluate.threshold,
+    )  # fmt: skip
+    assert card.thresholds["square"] == pytest.approx(asked.thresholds[1], abs=1e-3)
 
 
 def test_a_bundle_that_does_not_answer_as_its_checkpoint_is_an_error(

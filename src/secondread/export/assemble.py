@@ -46,15 +46,16 @@ def load_members(where: StudyDir, trials: Sequence[Trial]) -> Members:
 
 
 def point_of_mean(
-    points: Sequence[OperatingPoint], logits: NDArray[np.float32], labels: NDArray[np.float64], card: TrialCard
-) -> OperatingPoint:
+    points: Sequence[OperatingPoint], logits: NDArray[np.float32], labels: NDArray[np.float64], card: TrialCard,
+    rule: Rule,
+) -> OperatingPoint:  # fmt: skip
     """The operating point of averaged logits [N,K], fitted on the same validation rows as those of the members."""
     if len(points) == 1:
         return points[0]
     first = points[0]
     return fit_operating_point(
         logits, labels, task=first.task, classes=first.classes, train_prior=card.training_prior,
-        natural_prior=card.natural_prior, rule=Rule.model_validate({"name": first.rule}),
+        natural_prior=card.natural_prior, rule=rule,
     )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def export_bundle(study: Study, where: StudyDir, one: Chosen) -> Path:
     """
     material = material_of(where, one)
     members = load_members(where, one.seeds if study.export.ensemble else [one.trial])
-    point = _point(where, material, members)
+    point = _point(study, where, material, members)
     model, no_heatmaps = model_of(members, point)
     case = _Case(study, where, material, members, point, no_heatmaps)
     folder = where.export(one.arm, one.model)
@@ -60,12 +60,12 @@ def export_bundle(study: Study, where: StudyDir, one: Chosen) -> Path:
     return folder
 
 
-def _point(where: StudyDir, material: Material, members: Members) -> OperatingPoint:
+def _point(study: Study, where: StudyDir, material: Material, members: Members) -> OperatingPoint:
     points = [point_of(where, trial) for trial in members.trials]
     if len(points) == 1:
         return points[0]
     logits = native_logits(members.classifiers, material.images(material.val_ids))
-    return point_of_mean(points, logits, material.val_labels, members.card)
+    return point_of_mean(points, logits, material.val_labels, members.card, study.evaluate.threshold)
 
 
 def _write(case: _Case, model: bytes, precision: Literal["fp32", "int8"], reason: str, folder: Path) -> None:
