@@ -47,7 +47,8 @@ class Result:
 
     @property
     def bundles(self) -> list[Path]:
-        return sorted(path.parent for path in (self.where.root / "export").rglob("model.onnx"))
+        """Those of the study as it is now; what export set aside lies one folder deeper."""
+        return sorted(path.parent for path in (self.where.root / "export").glob("*/*/card.json"))
 
     def _repr_html_(self) -> str:
         from html import escape

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from export.finished_study import Finished, finished_study, square_image
+from secondread.api import Result
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import read_json, write_json
 from secondread.core.spec import Study, as_yaml
@@ -149,6 +150,7 @@ def test_a_bundle_of_a_training_that_is_gone_is_set_aside(
     assert own.is_dir()
     assert not gone.exists()
     Bundle.open(made.where.root / "export" / "earlier" / "other" / "plain_cnn", threads=1)
+    assert Result(made.where).bundles == [own]
 
 
 def test_scores_of_other_arms_do_not_matter_and_own_ones_do(exported: Finished, tmp_path: Path) -> None:
