@@ -59,6 +59,14 @@ def test_every_regular_file_gets_one_record_in_a_fixed_order(bundle: Bundle, fol
         json.dumps(record, allow_nan=False)
 
 
+def test_linked_folders_are_read_and_links_that_lead_back_end(bundle: Bundle, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "there").symlink_to(folder / "sub")
+    (folder / "sub" / "back").symlink_to(tmp_path / "linked")
+    found = [Path(record["file"]) for record in read_images(bundle, [tmp_path / "linked"])]
+    assert found == [tmp_path / "linked" / "there" / "c.bmp"]
+
+
 def test_batches_change_nothing(bundle: Bundle, folder: Path) -> None:
     def told(batch: int) -> list[object]:
         return [r.get("probabilities") for r in read_images(bundle, [folder], batch=batch)]

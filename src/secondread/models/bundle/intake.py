@@ -30,13 +30,18 @@ def find_files(paths: Iterable[Path], policy: DecodePolicy) -> Iterator[Found]:
     """Every regular file under `paths` in a fixed order; one at a time, so that any number of them fits in memory."""
     for path in paths:
         if path.is_dir():
-            for folder, folders, names in os.walk(path):
-                folders.sort()
+            for folder, folders, names in os.walk(path, followlinks=True):  # as gather does
+                folders[:] = sorted(name for name in folders if not _leads_back(Path(folder, name)))
                 for file in (Path(folder) / name for name in sorted(names)):
                     if file.is_file():  # not a pipe, a socket or a link to nowhere
                         yield from _of_file(file, policy)
         else:
             yield from _of_file(path, policy)
+
+
+def _leads_back(path: Path) -> bool:
+    """Whether a folder is a link to one that it was reached through."""
+    return path.is_symlink() and path.resolve() in [parent.resolve() for parent in path.absolute().parents]
 
 
 def _of_file(path: Path, policy: DecodePolicy) -> Iterator[Found]:
