@@ -186,6 +186,14 @@ def test_names_in_overlays_cannot_leave_the_folder(tmp_path: Path) -> None:
         assert Path(written).name.isascii()
 
 
+def test_overlays_of_classes_in_other_scripts_do_not_overwrite_each_other(folder: Path, tmp_path: Path) -> None:
+    names = ["肺炎", "正常", "气胸"]
+    bundle = opened(tmp_path / "b", task="multilabel", classes=names, thresholds=dict.fromkeys(names, 0.0))
+    (record,) = read_images(bundle, [folder / "b.png"], heatmaps=tmp_path / "maps")
+    assert list(record["heatmaps"]) == names
+    assert len(list((tmp_path / "maps").iterdir())) == 3
+
+
 def test_without_heatmaps_in_the_graph_none_are_written(folder: Path, tmp_path: Path) -> None:
     bundle = opened(tmp_path / "plain", heatmaps=False)
     (record,) = read_images(bundle, [folder / "b.png"], heatmaps=tmp_path / "maps")

@@ -115,7 +115,7 @@ def _write_overlays(bundle: Bundle, ready: _Ready, reading: Reading, folder: Pat
             "not the border of a lesion"
         )
         picture = captioned(overlay(shown, heat, top), caption, top if reading.heat[name].max() > 0 else 0.0)
-        path = folder / f"{_safe(Path(ready.file).stem)}-{ready.content_id[:8]}-{_safe(name)}.png"
+        path = folder / f"{_safe(Path(ready.file).stem)}-{ready.content_id[:8]}-{_class_part(name)}.png"
         write_with(path, partial(picture.save, format="PNG"))
         written[name] = str(path)
     return written
@@ -124,6 +124,12 @@ def _write_overlays(bundle: Bundle, ready: _Ready, reading: Reading, folder: Pat
 def _decided(reading: Reading) -> list[str]:
     decided = reading.decision if isinstance(reading.decision, list) else [reading.decision]
     return decided or [max(reading.probabilities, key=lambda name: reading.probabilities[name])]
+
+
+def _class_part(name: str) -> str:
+    """A class in a file name: names that are not plain letters would else all become the same underscores."""
+    safe = _safe(name)
+    return safe if safe == name else f"{safe}-{sha256_of_bytes(name.encode())[:6]}"
 
 
 def _safe(name: str) -> str:
