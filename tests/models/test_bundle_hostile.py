@@ -100,6 +100,11 @@ def changed_card(bundle: Path, reseal: bool, **changes: Any) -> None:
         ({"surprise": 1}, True, "surprise"),
         ({"tolerance": 1e9}, True, "tolerance"),
         ({"gate": {"kind": "oracle"}}, True, "gate"),
+        (
+            {"gate": {"kind": "mahalanobis", "threshold": -1.0, "quantile": 0.98, "fitted_on": 9, "checked_on": 9}},
+            True,
+            "positive distance",
+        ),
     ],
 )
 def test_cards_that_do_not_fit(bundle: Path, changes: dict[str, Any], reseal: bool, reason: str) -> None:
@@ -213,6 +218,23 @@ def test_references_that_are_no_reference(bundle: Path) -> None:
     assert "self-test" in refused(resealed(bundle, reference=npz(**arrays | {"logits": arrays["logits"] + 1})))
     empty = {k: v[:0] if k in ("images", "logits", "probabilities", "features") else v for k, v in arrays.items()}
     assert refused(resealed(bundle, reference=npz(**empty)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"logits": np.array([["a", "b"], ["c", "d"]])},
+        {"gate_looks_centre": np.zeros(3, np.float32)},
+        {"gate_features_directions": np.zeros((3, 2), np.float32)},
+        {"gate_looks_scale": np.float32([np.nan])},
+        {"gate_looks_reach": np.float32([0.0])},
+        {"gate_looks_reach": np.array(["x"])},
+    ],
+)
+def test_gates_that_would_fail_at_every_image_or_let_every_one_pass(bundle: Path, changes: dict[str, Any]) -> None:
+    with np.load(bundle / "reference.npz") as stored:
+        arrays = dict(stored)
+    assert refused(resealed(bundle, reference=npz(**arrays | changes)))
 
 
 def test_a_reference_that_unpacks_to_too_much(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

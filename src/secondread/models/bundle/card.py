@@ -134,6 +134,8 @@ def _check_sense(card: BundleCard) -> None:
         raise WrongRequest("card.json: an uncertain band is [lower, upper]")
     if not (16 <= card.size <= 4096 and 0.0 <= card.crop_border < 0.5 and 0.0 < card.tolerance <= 1.0):
         raise WrongRequest("card.json: size, crop_border or tolerance is out of range")
+    if card.gate is not None and not 0.0 < card.gate.threshold < float("inf"):
+        raise WrongRequest("card.json: the gate's threshold is a positive distance")
 
 
 def _typed(kind: Any, value: Any, place: str) -> Any:

@@ -182,11 +182,25 @@ def _self_test(bundle: Bundle, arrays: dict[str, NDArray[Any]]) -> None:
     for name, new, old in zip(OUTPUTS, found, expected, strict=True):
         if not _agree(new, old, card.tolerance):
             raise WrongRequest(f"the self-test failed: {name} of the reference images are not those of the export")
-    if bundle.gate is not None and bundle.gate.features.centre.shape != outputs.features.shape[1:]:
+    _check_gate(bundle, outputs)
+
+
+def _check_gate(bundle: Bundle, outputs: Outputs) -> None:
+    """A gate that does not fit would fail at every image, one of NaN would let every image pass."""
+    if bundle.gate is None or outputs.looks is None:
+        return
+    if bundle.gate.features.centre.shape != outputs.features.shape[1:]:
         raise WrongRequest("the gate in reference.npz is for another number of features")
+    try:
+        with np.errstate(all="ignore"):
+            sane = bool(np.isfinite(bundle.gate.distance(outputs.features, outputs.looks)).all())
+    except (ValueError, TypeError) as error:
+        raise WrongRequest(f"the gate in reference.npz does not fit the model: {str(error)[:120]}") from error
+    if not sane:
+        raise WrongRequest("the gate in reference.npz gives distances that are no numbers")
 
 
 def _agree(new: NDArray[Any], old: NDArray[Any], tolerance: float) -> bool:
-    if new.shape != old.shape or len(old) == 0 or not np.isfinite(new).all():
+    if old.dtype.kind != "f" or new.shape != old.shape or len(old) == 0 or not np.isfinite(new).all():
         return False
     return bool(np.abs(new - old).max() <= tolerance * (1.0 + np.ptp(old)))
