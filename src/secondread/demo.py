@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,5 +66,12 @@ def run_demo(out: Path) -> Iterator[str]:
     bundle = next((path for path in pipeline.results(where) if path.is_dir()), None)
     if bundle:
         yield "Read an image with the bundle, or serve it:"
-        yield f"  secondread read {bundle} {image}"
-        yield f"  secondread serve {bundle}"
+        yield from (f"  {command}" for command in commands(bundle, image))
+
+
+def commands(bundle: Path, image: Path) -> list[str]:
+    """What to type next; folders may have spaces in their names."""
+    return [
+        shlex.join(["secondread", "read", str(bundle), str(image)]),
+        shlex.join(["secondread", "serve", str(bundle)]),
+    ]

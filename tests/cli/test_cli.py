@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from models.tiny_bundle import tiny_bundle
 from secondread.core.registry import kinds
+from secondread.demo import commands
 
 DRAWS = np.random.default_rng(0)
 
@@ -147,6 +150,19 @@ def test_broken_images_among_good_ones_are_dropped_listed_and_counted(tmp_path: 
 def test_a_bundle_that_is_none_is_a_wrong_argument(tmp_path: Path) -> None:
     refused(secondread("read", tmp_path, tmp_path), 2, "bundle|card")
     refused(secondread("status", tmp_path), 2, "no study directory")
+
+
+def test_reading_a_folder_without_files_says_so(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    (tmp_path / "empty").mkdir()
+    refused(secondread("read", bundle, tmp_path / "empty"), 3, "there is no file")
+
+
+def test_the_commands_that_the_demo_names_work_in_folders_with_spaces() -> None:
+    bundle, image = Path("my demo/study/export/plain/plain_cnn"), Path("my demo/data/a b.png")
+    read, serve = (shlex.split(command) for command in commands(bundle, image))
+    assert read == ["secondread", "read", str(bundle), str(image)]
+    assert serve == ["secondread", "serve", str(bundle)]
 
 
 def test_help_imports_nothing_heavy() -> None:

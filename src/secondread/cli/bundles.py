@@ -45,7 +45,8 @@ def read(
         typer.echo(heatmaps, err=as_json)
     failed = sum(reading["status"] == "failed" for reading in seen)
     if failed or not seen:
-        typer.echo(f"secondread: {failed} of {len(seen)} files could not be read", err=True)
+        told = f"{failed} of {len(seen)} files could not be read" if seen else "there is no file in what was given"
+        typer.echo(f"secondread: {told}", err=True)
         raise typer.Exit(3)
 
 
