@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from secondread.core.errors import BadData
 
-DECODER_VERSION = "1"
+DECODER_VERSION = "2"
 """Raised whenever the same bytes would give other pixels; part of every cache key and card."""
 
 Intensity = Literal["full_range", "percentile", "window"]
