@@ -22,6 +22,7 @@ from secondread.core.tables import PREDICTION_COLUMNS, read_table, write_table
 from secondread.evaluate import report
 from secondread.evaluate.gallery import Gallery
 from secondread.evaluate.methods_text import methods_text
+from secondread.evaluate.part_cases import browser_data
 from secondread.evaluate.predictions import read_evidence
 from secondread.evaluate.record import read_record
 from secondread.evaluate.results import results
@@ -339,6 +340,27 @@ def test_many_labels_and_seeds(simulate: Simulate) -> None:
     assert "over the trainings of each recipe" in page
     assert "Which labels occur together" in page
     assert "AUROC over seeds and folds" in page
+
+
+def test_a_label_that_is_not_known_is_no_error_and_hides_no_decision(simulate: Simulate) -> None:
+    names = ("Edema", "Effusion", "Mass")
+    study, where = simulate(task="multilabel", classes=names, shares=(0.4, 0.4, 0.4), rows=160, skill={"plain": 9.0},
+                            evaluate={"bootstrap": 20, "metrics": ["exact_match"]}, images=False)  # fmt: skip
+    path = where.predictions("plain/resnet18/r0f0s0")
+    table = read_table(path)
+    table.loc[table.index % 2 == 0, "y_Mass"] = np.nan
+    table.loc[table.index % 8 == 0, ["y_Edema", "y_Effusion"]] = -1
+    write_table(table, path, PREDICTION_COLUMNS)
+    found = results(read_evidence(study, where), study, where)
+    cases = browser_data(found.judged[0], None)["cases"]
+    nothing = [case for case in cases if case["ok"] is None]
+    assert {tuple(case["unknown"]) for case in cases} == {(), (2,), (0, 1, 2)}
+    assert [case for case in cases if case["unknown"] == [0, 1, 2]] == nothing
+    s = found.scores
+    exact = s[(s["split"] == "test") & (s["metric"] == "exact_match") & (s["repeat"] == -1)]["value"].item()
+    assert np.mean([case["ok"] for case in cases if case["ok"] is not None]) == pytest.approx(exact)
+    assert exact > 0.9
+    assert any(2 in case["read"] for case in nothing)
 
 
 @pytest.mark.parametrize("lost", [0, 1])

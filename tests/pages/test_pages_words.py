@@ -107,8 +107,8 @@ class Reader(HTMLParser):
 
 
 def hostile_page() -> str:
-    cases = [{"id": EVIL, "true": [0], "read": [1], "p": [0.4, None], "ok": False, "sure": 0.4, "image": None}]
-    browser = Browser(EVIL, {"classes": [EVIL, "b"], "exclusive": True, "cases": cases})
+    case = {"id": EVIL, "true": [0], "unknown": [], "read": [1], "p": [0.4, None], "ok": False, "sure": 0.4}
+    browser = Browser(EVIL, {"classes": [EVIL, "b"], "exclusive": True, "cases": [case | {"image": None}]})
     table = Table("table-x", EVIL, [EVIL, ""], [[Name(EVIL), EVIL]], EVIL)
     finding = Findings([Finding("error", "x", EVIL, [EVIL])])
     report = Report(

@@ -53,7 +53,7 @@ def cases_section(record: Record, gallery: Gallery, cache: PixelCache | None) ->
 
 def sureness(one: Judged) -> NDArray[np.float64]:
     """[N]: how sure the decision was: the decided class's probability; of labels, the mean over them."""
-    p, d = np.asarray(one.test.probabilities, dtype=np.float64), one.test.decided
+    p, d = np.asarray(one.test.probabilities, dtype=np.float64), one.test.decisions
     if one.test.exclusive:
         return np.asarray(np.where(d == 1, p, 0.0).sum(axis=1))
     return np.asarray(np.nan_to_num(np.where(d == 1, p, 1 - p)).mean(axis=1))
@@ -63,7 +63,8 @@ def sample_rows(one: Judged, cache: PixelCache, record: Record) -> dict[str, lis
     """Right, wrong, and the most confident errors, as far as their pixels are cached."""
     draws = np.random.default_rng(record.study.evaluate.seed)
     there = np.array([str(row_id) in cache.position for row_id in one.predicted.test.row_ids])
-    fine, known = right(one.test), one.test.read.all(axis=1) & there
+    fine, read = right(one.test), one.test.read
+    known = there & read.any(axis=1) & (read == one.test.known).all(axis=1)
     sure = sureness(one)
     wrong = np.flatnonzero(known & ~fine)
     groups = {
@@ -78,8 +79,9 @@ def sample_rows(one: Judged, cache: PixelCache, record: Record) -> dict[str, lis
 
 def _sample(one: Judged, i: int, cache: PixelCache, fine: bool, sure: float) -> pictures.Sample:
     classes = one.point.classes
-    truth = ", ".join(classes[k] for k in np.flatnonzero(one.test.truth[i])) or "none"
-    read = ", ".join(classes[k] for k in np.flatnonzero(one.test.decided[i])) or "none"
+    nothing = "none" if one.test.known[i].all() else "none known"
+    truth = ", ".join(classes[k] for k in np.flatnonzero(one.test.truth[i])) or nothing
+    read = ", ".join(classes[k] for k in np.flatnonzero(one.test.decisions[i] == 1)) or "none"
     image = cache.pixels[cache.position[str(one.predicted.test.row_ids[i])]]
     return pictures.Sample(np.asarray(image), truth, read, sure, fine)
 
@@ -110,19 +112,21 @@ def suspect_blocks(record: Record) -> list[Block]:
 
 
 def browser_data(one: Judged, cache: PixelCache | None) -> dict[str, Any]:
-    """Errors first, then right decisions, thumbnails for the first few hundred."""
-    fine, sure = right(one.test), sureness(one)
+    """Errors first, then the others, thumbnails for the first few hundred; `ok` is null where no truth is known."""
+    fine, known, sure = right(one.test), one.test.known, sureness(one)
+    wrong = known.any(axis=1) & ~fine
     draws = np.random.default_rng(0)
     at = draws.permutation(one.test.n)
-    at = at[np.argsort(fine[at], kind="stable")][:MOST_CASES]
+    at = at[np.argsort(~wrong[at], kind="stable")][:MOST_CASES]
     p = np.asarray(one.test.probabilities, dtype=np.float64)
     cases = []
     for place, i in enumerate(at):
         row_id = str(one.predicted.test.row_ids[i])
         cases.append({
             "id": row_id, "true": np.flatnonzero(one.test.truth[i]).tolist(),
-            "read": np.flatnonzero(one.test.decided[i]).tolist(),
-            "p": [round(float(v), 4) if np.isfinite(v) else None for v in p[i]], "ok": bool(fine[i]),
+            "unknown": np.flatnonzero(~known[i]).tolist(), "read": np.flatnonzero(one.test.decisions[i] == 1).tolist(),
+            "p": [round(float(v), 4) if np.isfinite(v) else None for v in p[i]],
+            "ok": bool(fine[i]) if known[i].any() else None,
             "sure": round(float(sure[i]), 4), "image": thumbnail(cache, row_id) if place < MOST_IMAGES else None,
         })  # fmt: skip
     cases.sort(key=lambda case: str(case["id"]))

@@ -229,9 +229,11 @@ def _rows_of_share(cases: Cases, metric: str, k: int | None) -> NDArray[np.bool_
 
 
 def right(cases: Cases, k: int | None = None) -> NDArray[np.bool_]:
-    """[N]: the decision (about class k, or the whole row) is right."""
-    wrong = (cases.truth != cases.decided) | ~cases.read
-    return np.asarray(~(wrong.any(axis=1) if k is None else wrong[:, k]))
+    """[N]: the decision about class k is right; of the whole row: about every class whose truth is known."""
+    wrong = cases.known & ((cases.truth != cases.decided) | ~cases.read)
+    if k is not None:
+        return np.asarray(cases.known[:, k] & ~wrong[:, k])
+    return np.asarray(cases.known.any(axis=1) & ~wrong.any(axis=1))
 
 
 def _false_claim(first: Cases, second: Cases) -> float:

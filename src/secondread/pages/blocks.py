@@ -76,7 +76,8 @@ class Folded:
 
 @dataclass(frozen=True)
 class Browser:
-    """The per-case browser; not on paper. `data`: classes, exclusive, cases (id, true, read, p, ok, sure, image)."""
+    """The per-case browser; not on paper. `data`: classes, exclusive, cases (id, true, unknown, read, p, ok, sure,
+    image)."""
 
     kind: ClassVar[str] = "browser"
     title: str

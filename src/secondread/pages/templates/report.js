@@ -40,20 +40,24 @@
     return made;
   };
   const names = (which) => which.map((k) => classes[k]).join(", ") || "none";
+  const truths = (one) => {
+    if (!one.unknown.length) return names(one.true);
+    return (one.true.length ? `${names(one.true)}; ` : "") + `not known: ${names(one.unknown)}`;
+  };
   const named = (id) => {
     const made = make("h4");
     for (const piece of id.split(/(?<=[/_-])/)) made.append(piece, document.createElement("wbr"));
     return made;
   };
   const card = (one) => {
-    const made = make("li", one.ok ? "case" : "case wrong");
+    const made = make("li", one.ok === false ? "case wrong" : "case");
     if (one.image) {
       const image = make("img");
       image.src = one.image; image.alt = ""; image.loading = "lazy";
       made.append(image);
     } else made.append(make("div", "noimage"));
     const words = make("div");
-    words.append(named(one.id), make("div", "", `read: ${names(one.read)}`), make("div", "truth", `true: ${names(one.true)}`));
+    words.append(named(one.id), make("div", "", `read: ${names(one.read)}`), make("div", "truth", `true: ${truths(one)}`));
     made.append(words);
     const bars = make("div", "bars");
     one.p.forEach((p, k) => {
@@ -86,6 +90,6 @@
   for (const field of fields) field.addEventListener("input", () => { page = 0; show(); });
   document.getElementById("f-back").addEventListener("click", () => { page -= 1; show(); });
   document.getElementById("f-next").addEventListener("click", () => { page += 1; show(); });
-  if (!exclusive) right.options[1].textContent = "every label right";
+  if (!exclusive) right.options[1].textContent = "every known label right";
   show();
 })();
