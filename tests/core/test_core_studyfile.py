@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from secondread.core.errors import WrongRequest
 from secondread.core.spec import PartRef, Study, as_yaml
 from secondread.core.studydir import StudyDir
-from secondread.core.studyfile import load_study, parse_study, save_study
+from secondread.core.studyfile import check_parts, load_study, parse_study, save_study
 from secondread.core.trials import trials
 
 
@@ -48,6 +48,9 @@ def test_every_value_has_a_default() -> None:
         ({"arms": {"a/b": {}}}, ["no slash"]),
         ({"arms": {}}, ["at least one"]),
         ({"evaluate": {"baseline": "b"}}, ["no arm 'b'", "plain"]),
+        ({"evaluate": {"threshold": {"name": "cost"}}}, ["evaluate.threshold", "square matrix"]),
+        ({"evaluate": {"threshold": {"cost": [[0, 1], [5]]}}}, ["evaluate.threshold", "square matrix"]),
+        ({"evaluate": {"prevalences": [0.1, 5]}}, ["evaluate.prevalences.1", "less than or equal to 1"]),
         ({"train": {"models": ["vgg16", "vgg16"]}}, ["share a name", "`as`"]),
     ],
 )
@@ -59,6 +62,11 @@ def test_a_mistake_is_named_with_what_is_valid(sections: dict[str, object], word
     assert len(message.splitlines()) <= 2
     for word in words:
         assert word in message
+
+
+def test_a_primary_metric_that_does_not_exist_is_refused_before_training() -> None:
+    with pytest.raises(WrongRequest, match=r"'auc'.*auroc"):
+        check_parts(parse_study(written(evaluate={"primary": "auc"})))
 
 
 @pytest.mark.parametrize("content", ["", "[1, 2]", "study: [", "\tx: 1", "study: ''"])

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
 
-from secondread.core.errors import BadData, Leak
+from secondread.core.errors import BadData, Leak, WrongRequest
 from secondread.core.leakage import write_contents
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir
@@ -249,6 +249,12 @@ def test_a_cost_matrix_gives_an_expected_cost(simulate: Simulate) -> None:
     who = {"repeat": 0, "split": "test"}
     fp, fn = (one(scores, **who, class_="covid", metric=m)["value"] for m in ("fp", "fn"))
     assert one(scores, **who, metric="expected_cost")["value"] == pytest.approx((fp + 10 * fn) / 150)
+
+
+def test_a_primary_metric_of_another_task_is_refused_in_a_line(simulate: Simulate) -> None:
+    study, where = simulate(rows=80, evaluate={"primary": "exact_match"}, images=False)
+    with pytest.raises(WrongRequest, match=r"evaluate.primary: 'exact_match' is no metric of a binary task.*auroc"):
+        judged(study, where)
 
 
 def test_a_trial_that_saw_a_test_row_is_refused(simulate: Simulate) -> None:

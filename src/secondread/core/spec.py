@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from secondread.core.limits import AboveZero, BelowOne, Count, Names, Positive, Seeds, Share, Whole
+from secondread.core.limits import AboveZero, BelowOne, Count, Fraction, Names, Positive, Seeds, Whole
 
 Normalise = Literal["dataset", "image"]
 
@@ -185,6 +185,13 @@ class Rule(Section):
     sensitivity: BelowOne = 0.95
     cost: list[list[float]] | None = None
 
+    @model_validator(mode="after")
+    def _cost_is_a_matrix(self) -> Rule:
+        square = self.cost is None or all(len(row) == len(self.cost) for row in self.cost)
+        if not square or (self.name == "cost" and self.cost is None):
+            raise ValueError("the rule `cost` needs `cost`, a square matrix (truth × decision)")
+        return self
+
 
 class Evaluate(Section):
     metrics: Names = ["accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "auroc",
@@ -196,7 +203,7 @@ class Evaluate(Section):
     baseline: str | None = None
     """The arm that the others are compared with; the first when not given."""
     threshold: Rule = Rule()
-    prevalences: list[Share] = []
+    prevalences: list[Fraction] = []
     """Deployment prevalences for the PPV and NPV table; `[]` lets the report choose."""
     subgroups: list[str] = ["sex", "age", "view", "site"]
     left_out: bool = False

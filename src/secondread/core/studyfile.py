@@ -54,7 +54,8 @@ def check_parts(study: Study) -> None:
     """Every part and option that the study names exists; raises `WrongRequest` that lists the valid ones."""
     named: list[tuple[str, PartRef]] = [("splits", study.prepare.split)]
     named += [("gans", gan) for gan in study.synthesize.gans]
-    named += [("metrics", PartRef.model_validate(metric)) for metric in study.evaluate.metrics]
+    metrics = [*study.evaluate.metrics, *({study.evaluate.primary} - {"auto"})]
+    named += [("metrics", PartRef.model_validate(metric)) for metric in metrics]
     named += [("sources", without_root(source)) for source in _sources(study)]
     for arm in study.arms:
         balance, train = study.arm(arm)

@@ -124,6 +124,7 @@ class Results:
 
 def results(evidence: Evidence, study: Study, where: StudyDir) -> Results:
     """Operating points fitted on validation; scores and comparisons follow when they are asked for."""
+    scoring.need_primary(study, evidence.dataset.task)
     judged = judge(evidence, study)
     return Results(study, where, evidence, judged, evidence.notes + point_notes(judged))
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from secondread.core.errors import WrongRequest
 from secondread.core.spec import Study
 from secondread.core.tables import SCORE_COLUMNS, Task
 from secondread.evaluate.draws import Draws, patients_in, union_of
@@ -43,6 +44,14 @@ def metrics_for(study: Study, task: Task) -> tuple[str, ...]:
 def primary(study: Study) -> str:
     """The metric that verdicts and the choice on validation are about."""
     return "auroc" if study.evaluate.primary == "auto" else study.evaluate.primary
+
+
+def need_primary(study: Study, task: Task) -> None:
+    """Raises `WrongRequest` when verdicts and choice would rest on a metric that the task does not have."""
+    name = primary(study)
+    if name not in METRICS or task not in METRICS[name].tasks:
+        valid = ", ".join(one.name for one in METRICS.values() if task in one.tasks)
+        raise WrongRequest(f"evaluate.primary: {name!r} is no metric of a {task} task. Valid: auto, {valid}")
 
 
 def rows_of(scores: Iterable[Score], arm: str, model: str, key: Key, split: str) -> list[Row]:
