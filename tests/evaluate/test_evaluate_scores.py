@@ -23,6 +23,7 @@ from secondread.evaluate.record import read_record
 from secondread.evaluate.results import Results, results
 from secondread.evaluate.traces import Traces
 from secondread.metrics.calibration import OperatingPoint
+from secondread.models.chosen import chosen, picked
 
 Simulate = Callable[..., tuple[Study, StudyDir]]
 THREE = {
@@ -99,6 +100,15 @@ def test_the_trial_is_picked_on_validation_and_never_on_test(simulate: Simulate)
     }
     assert test["weak"]["value"] == 1.0
     assert found.picked["arm"] == "strong"
+
+
+@pytest.mark.parametrize(("metric", "task"), [("specificity", "binary"), ("hamming", "multilabel")])
+def test_what_stands_for_a_recipe_is_the_trial_that_was_picked(simulate: Simulate, metric: str, task: str) -> None:
+    names = ("normal", "covid") if task == "binary" else ("Edema", "Effusion", "Mass")
+    study, where = simulate(classes=names, task=task, shares=(0.4,) * len(names), rows=120, seeds=(0, 1, 2, 3),
+                            evaluate={"primary": metric, "bootstrap": 5}, images=False)  # fmt: skip
+    face.score(study, where)
+    assert [one.trial.name for one in chosen(study, where, "all")] == [picked(study, where).trial.name]
 
 
 def test_test_labels_do_not_move_the_operating_point(simulate: Simulate) -> None:

@@ -13,8 +13,10 @@ from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import read_json
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir, needed
+from secondread.core.tables import read_dataset
 from secondread.core.trials import Trial, trials
 from secondread.metrics.calibration import OperatingPoint
+from secondread.metrics.catalogue import METRICS
 
 NUMBERS = {name: ["", "nan", "NaN"] for name in ("value", "low", "high", "n")}
 """What stands for no number in scores.csv; a class may be called "nan"."""
@@ -94,11 +96,11 @@ def _with_seeds(trial: Trial, own: Sequence[Trial]) -> Chosen:
 
 
 def _validation_scores(where: StudyDir) -> dict[tuple[str, str, int, int, int], float]:
-    """Of each trial, in the metric that the pick was made by; larger is better."""
-    metric = _picked(where)["metric"]
+    """Of each trial, the headline of the metric that the pick was made by; larger is better."""
+    metric, dataset = _picked(where)["metric"], read_dataset(needed(where.dataset, "gather"))
     scores = pd.read_csv(needed(where.scores, "evaluate"), keep_default_na=False, na_values=NUMBERS)
     own = scores[(scores["split"] == "val") & (scores["metric"] == metric) & (scores["seed"] >= 0)]
-    own = own[own["class"].isin(["macro", "overall"])].dropna(subset=["value"])
-    sign = -1.0 if metric in ("log_loss", "brier", "ece") else 1.0
+    own = own[own["class"] == METRICS[metric].headline(dataset.task, tuple(dataset.classes))].dropna(subset=["value"])
+    sign = 1.0 if METRICS[metric].higher_is_better else -1.0
     columns = zip(*(own[name] for name in ("arm", "model", "repeat", "fold", "seed", "value")), strict=True)
     return {(arm, model, int(r), int(f), int(s)): sign * float(value) for arm, model, r, f, s, value in columns}
