@@ -16,7 +16,7 @@ from secondread.core.errors import BadData, Leak, WrongRequest
 from secondread.core.leakage import write_contents
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir
-from secondread.core.tables import PREDICTION_COLUMNS, read_table, write_table
+from secondread.core.tables import CLEAN_COLUMNS, PREDICTION_COLUMNS, ROW_COLUMNS, read_table, write_table
 from secondread.evaluate import run as face
 from secondread.evaluate.predictions import read_evidence
 from secondread.evaluate.record import read_record
@@ -230,6 +230,19 @@ def test_a_subgroup_is_scored_on_its_own_rows(simulate: Simulate) -> None:
     assert one(found.scores, split="test: sex = F", metric="auroc")["n"] == women
     splits = set(found.scores["split"])
     assert {"test: age = 65+", "test: view = PA", "test: site = north", "left out: site = south"} <= splits
+
+
+def test_a_subgroup_column_may_hold_numbers_with_gaps_or_truth_values(simulate: Simulate) -> None:
+    study, where = simulate(rows=300, evaluate={"subgroups": ["smoker", "paced"], "bootstrap": 20}, images=False)
+    rows = read_table(where.clean_rows)
+    smoker = np.where(np.arange(300) % 5 == 0, np.nan, np.arange(300) % 2)
+    rows = rows.assign(x_smoker=smoker, x_paced=np.arange(300) % 3 == 0)
+    write_table(rows, where.clean_rows, ROW_COLUMNS | CLEAN_COLUMNS)
+    test = set(read_table(where.predictions("imbalanced/resnet18/r0f0s0")).query("split == 'test'")["row_id"])
+    scores, inside = judged(study, where).scores, rows["row_id"].isin(test)
+    for split, member in (("smoker = 1", smoker == 1), ("smoker = 0", smoker == 0), ("paced = True", rows["x_paced"])):
+        found = one(scores, arm="imbalanced", split=f"test: {split}", metric="accuracy")
+        assert found["n"] == (member & inside).sum()
 
 
 def test_prevalence_changes_predictive_values_as_bayes_says(simulate: Simulate) -> None:

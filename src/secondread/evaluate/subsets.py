@@ -138,9 +138,16 @@ def groups_of(rows: pd.DataFrame, column: str) -> Groups:
         bands = [(name, (age >= low) & (age < high)) for low, high, name in AGE_BANDS]
         found = [(name, member) for name, member in bands if member.any()]
     else:
-        said = rows[column].astype(object)
-        found = [(str(value), (said == value).to_numpy()) for value in _kept(said.dropna().to_numpy())]
+        said = np.array([_text(value) for value in rows[column]], dtype=object)
+        found = [(value, said == value) for value in _kept(said)]
     return found if len(found) > 1 else []
+
+
+def _text(value: object) -> str:
+    """A value of a column as it was written; a gap in a column of whole numbers made them floats."""
+    if pd.isna(value):  # type: ignore[call-overload]
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _part_rows(one: Subject, member: NDArray[np.bool_], split: str, draws: Draws, study: Study) -> list[Row]:
