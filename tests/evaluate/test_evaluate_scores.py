@@ -265,6 +265,26 @@ def test_an_external_set_is_read_at_the_frozen_point(simulate: Simulate) -> None
     assert one(scores, split="external: far", metric="accuracy")["n"] == 60
 
 
+def test_an_external_set_is_scored_over_all_trainings_of_a_recipe(simulate: Simulate) -> None:
+    study, where = simulate(rows=300, seeds=(0, 1, 2), evaluate={"bootstrap": 50}, images=False)
+    written = study.model_dump(by_alias=True)
+    written["gather"]["external"] = [{"name": "far", "source": "class_folders"}]
+    study = Study.model_validate(written)
+    for seed in (0, 1, 2):
+        name = f"imbalanced/resnet18/r0f0s{seed}"
+        table = read_table(where.predictions(name)).query("split == 'test'")
+        table = table.assign(logit_covid=table["logit_covid"] * (1, 1, -1)[seed])
+        write_table(table, where.external_predictions("far", name), PREDICTION_COLUMNS)
+    outside = judged(study, where).scores.query("split == 'external: far'")
+    own = outside.query("metric == 'auroc' and repeat >= 0")
+    together = one(outside, metric="auroc", repeat=-1)
+    assert sorted(own["seed"]) == [0, 1, 2]
+    assert together["value"] == pytest.approx(own["value"].mean())
+    assert together["low"] < own["value"].mean() - own["value"].std() / 3**0.5
+    assert "3 trainings" in together["method"]
+    assert not outside.duplicated(["repeat", "fold", "seed", "metric"]).any()
+
+
 def test_a_cost_matrix_gives_an_expected_cost(simulate: Simulate) -> None:
     cost = {"name": "cost", "cost": [[0, 1], [10, 0]]}
     study, where = simulate(rows=300, evaluate={"threshold": cost}, images=False)

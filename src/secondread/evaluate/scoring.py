@@ -168,7 +168,7 @@ def pool_rows(pool: Pool, rows_of_trials: pd.DataFrame, study: Study) -> list[Ro
         )
         scores = [centred(score, pool.made[0].of(score.metric, score.row), study) for score in scores]
     else:
-        scores = _over_members(pool, study)
+        scores = over_members(pool, study)
     if study.evaluate.threshold.cost:
         scores += _cost([member.cases for member in pool.members], pool.drawn, study)
     if max(drawn.patients for drawn in pool.drawn) < 2:
@@ -177,7 +177,8 @@ def pool_rows(pool: Pool, rows_of_trials: pd.DataFrame, study: Study) -> list[Ro
     return rows_of(scores, pool.arm, pool.model, ALL, pool.split)
 
 
-def _over_members(pool: Pool, study: Study) -> list[Score]:
+def over_members(pool: Pool, study: Study) -> list[Score]:
+    """Mean scores of a pool of several trainings."""
     scores: list[Score] = []
     n = int(np.mean([member.cases.n for member in pool.members]))
     count = len(pool.members)

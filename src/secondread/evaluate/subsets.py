@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,9 @@ from secondread.core.studydir import StudyDir
 from secondread.core.tables import Dataset, read_table
 from secondread.evaluate.draws import Draws, patients_in
 from secondread.evaluate.operating import Judged, point_of, read_at
+from secondread.evaluate.pooling import Key, Pool, pool
 from secondread.evaluate.predictions import Part, part_of
-from secondread.evaluate.scoring import ALL, Row, primary, rows_of, without_interval
+from secondread.evaluate.scoring import ALL, Row, over_members, primary, rows_of, without_interval
 from secondread.metrics.cases import Cases
 from secondread.metrics.catalogue import METRICS
 from secondread.metrics.defended import scores_with_intervals
@@ -88,18 +89,34 @@ def band_rows(one: Judged, draws: Draws, study: Study) -> list[Row]:
 
 
 def external_rows(judged: Iterable[Judged], where: StudyDir, draws: Draws, study: Study, notes: list[str]) -> list[Row]:
-    """External sets, where the trial was asked to predict them; split reads `external: name`."""
+    """External sets, where the trials were asked to predict them; split reads `external: name`."""
     found: list[Row] = []
-    for one in judged:
-        for external in study.gather.external:
+    for external in study.gather.external:
+        outside: dict[tuple[str, str], list[Judged]] = {}
+        for one in judged:
             path = where.external_predictions(external.name, one.predicted.trial.name)
-            if not path.exists():
-                continue
-            table = read_table(path).assign(split="test")
-            part = part_of(table, "test", one.point.classes, f"{one.predicted.trial.name} on {external.name}", notes)
-            subject = Subject(one.predicted.arm, one.predicted.model, part, read_at(part, one.point))
-            found += _part_rows(subject, np.ones(part.n, dtype=bool), f"external: {external.name}", draws, study)
+            if path.exists():
+                table, name = read_table(path).assign(split="test"), f"{one.predicted.trial.name} on {external.name}"
+                part = part_of(table, "test", one.point.classes, name, notes)
+                outside.setdefault(one.pair, []).append(Judged(replace(one.predicted, test=part), one.point))
+        for of_pair in outside.values():
+            found += _pooled_rows(pool(of_pair, "test", draws), f"external: {external.name}", draws, study)
     return found
+
+
+def _pooled_rows(own: Pool, split: str, draws: Draws, study: Study) -> list[Row]:
+    """Each training of a recipe on all rows of a set, then their mean; one training stands for itself."""
+    alone = len(own.members) == 1
+    found: list[Row] = []
+    for member in own.members:
+        subject = Subject(own.arm, own.model, member.rows, member.cases)
+        every = np.ones(member.rows.n, dtype=bool)
+        found += _part_rows(subject, every, split, draws, study, ALL if alone else member.key)
+    if alone or not own.members:
+        return found
+    rows, cases = own.members[0].rows, own.members[0].cases
+    scores = [one for one in over_members(own, study) if one.metric in _wanted(study)]
+    return found + rows_of(_headlines(scores, rows, cases), own.arm, own.model, ALL, split)
 
 
 def prevalence_rows(one: Judged, scores: list[Row], study: Study) -> list[Row]:
@@ -150,20 +167,28 @@ def _text(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _part_rows(one: Subject, member: NDArray[np.bool_], split: str, draws: Draws, study: Study) -> list[Row]:
+def _part_rows(
+    one: Subject, member: NDArray[np.bool_], split: str, draws: Draws, study: Study, key: Key = ALL
+) -> list[Row]:
     """The primary metric, sensitivity, specificity and accuracy of some rows, each by its headline."""
     inside = one.cases.take(member)
     if inside.n == 0:
         return []
-    wanted = list(dict.fromkeys((primary(study), "recall", "specificity", "accuracy")))
-    scores = scores_with_intervals(
-        inside, draws.of(one.rows.take(member)), wanted, confidence=study.evaluate.confidence
-    )
-    if patients_in(one.rows.take(member)) < 2:
-        scores = [without_interval(score) for score in scores]
-    headlines = {metric: METRICS[metric].headline(inside.task, inside.classes) for metric in wanted}
-    kept = [_unless_few(score, inside) for score in scores if headlines[score.metric] == score.row]
-    return rows_of(kept, one.arm, one.model, ALL, split)
+    rows = one.rows.take(member)
+    scores = scores_with_intervals(inside, draws.of(rows), _wanted(study), confidence=study.evaluate.confidence)
+    return rows_of(_headlines(scores, rows, inside), one.arm, one.model, key, split)
+
+
+def _wanted(study: Study) -> list[str]:
+    return list(dict.fromkeys((primary(study), "recall", "specificity", "accuracy")))
+
+
+def _headlines(scores: Iterable[Score], rows: Part, cases: Cases) -> list[Score]:
+    """Of each metric the row that stands for it, as far as these cases can say anything of it."""
+    kept = [one for one in scores if METRICS[one.metric].headline(cases.task, cases.classes) == one.row]
+    if patients_in(rows) < 2:
+        kept = [without_interval(one) for one in kept]
+    return [_unless_few(one, cases) for one in kept]
 
 
 def _unless_few(score: Score, cases: Cases) -> Score:
