@@ -149,6 +149,12 @@ def test_a_grey_image_of_one_value_stays_on_the_scale_of_all_images() -> None:
     assert [axes.images[0].get_clim() for axes in drawn.axes] == [(0, 255), (0, 255)]
 
 
+def test_a_bar_below_zero_is_seen_with_its_whisker() -> None:
+    drawn = bars.figure(pd.DataFrame({"arm": ["a"], "model": ["m"], "metric": ["MCC"], "value": [-0.2],
+                                      "low": [-0.4], "high": [0.1]}))  # fmt: skip
+    assert drawn.axes[0].get_ylim()[0] < -0.4
+
+
 def test_pens_repeat_no_colour_without_another_dash() -> None:
     names = [f"arm {i}" for i in range(24)]
     pens = style.pens(names, baseline="arm 3")

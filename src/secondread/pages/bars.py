@@ -46,7 +46,10 @@ def _groups(axes: Axes, scores: pd.DataFrame, models: list[str], colours: dict[s
             label.set(rotation=25, ha="right", rotation_mode="anchor")
     axes.grid(axis="x", visible=False)
     top = np.nanmax(np.append(scores["high"].to_numpy(float), scores["value"].to_numpy(float)), initial=0.0)
-    axes.set_ylim(0, 1 if top <= 1 and top > 0.5 else max(top * 1.08, 0.05))
+    low = np.nanmin(np.append(scores["low"].to_numpy(float), scores["value"].to_numpy(float)), initial=0.0)
+    axes.set_ylim(1.08 * low, 1 if top <= 1 and top > 0.5 else max(top * 1.08, 0.05))
+    if low < 0:  # a correlation may lie below the zero at which bars start
+        axes.axhline(0, color=INK, lw=0.8)
 
 
 @styled
