@@ -114,7 +114,10 @@ class Traces:
         """The picked trial on test rows before and after calibration, per class (of two, the positive one)."""
         found = []
         for line, cases, k, drawn in self._both_readings():
-            curve = reliability_curve(_given(cases, k), _truth(cases, k), drawn=drawn, bins=_bins(cases))
+            curve = reliability_curve(
+                _given(cases, k), _truth(cases, k), drawn=drawn, bins=_bins(cases),
+                confidence=self.record.study.evaluate.confidence,
+            )  # fmt: skip
             found.append(
                 pd.DataFrame({
                     "panel": self.record.classes[k], "line": line, "predicted": curve.predicted,
