@@ -340,6 +340,8 @@ def test_many_labels_and_seeds(simulate: Simulate) -> None:
     assert "over the trainings of each recipe" in page
     assert "Which labels occur together" in page
     assert "AUROC over seeds and folds" in page
+    assert "Means leave out what has less than ten positives on test: Rare." in page
+    assert "over the labels with enough cases is" in page
 
 
 def test_a_label_that_is_not_known_is_no_error_and_hides_no_decision(simulate: Simulate) -> None:
@@ -385,6 +387,8 @@ def test_the_folds_of_one_seed_are_one_training(simulate: Simulate) -> None:
     page = page_of(study, where)
     assert "over one training of each: another seed may say otherwise" in page
     assert "Each recipe was trained once" in page
+    assert "each read only by trainings that had not seen it" in page
+    assert "that no training saw" not in page
     assert "over the trainings of each recipe" not in page
 
 

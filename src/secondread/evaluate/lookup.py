@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from secondread.evaluate.record import Record
+from secondread.metrics.cases import MIN_POSITIVES
 from secondread.metrics.catalogue import METRICS
 from secondread.pages.numbers import Number
 from secondread.pages.tables import Cell, Interval, Name, Verdict, Whisker
@@ -39,6 +40,11 @@ class Lookup:
     def cohort(self, split: str, metric: str, name: str = "all") -> Number:
         found = self._rows["all", "all", split, metric, name]
         return Number(float(found["value"]), 0, kind="count")
+
+    def rare(self, split: str) -> list[str]:
+        """Classes that take no part in the means: absent, or labels with too few positives."""
+        least = MIN_POSITIVES if self.record.task == "multilabel" else 1
+        return [name for name in self.record.classes if self.cohort(split, "positives", name).value < least]
 
     def headline(self, metric: str) -> str:
         if metric == "expected_cost":

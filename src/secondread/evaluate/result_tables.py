@@ -14,6 +14,7 @@ from secondread.pages.tables import Cell, Interval, Name, Table, Whisker
 
 HEADLINE = 4
 """Metrics beside the primary one in the first table; all of them stand in a second one."""
+SPLIT_WORDS = {"test": "test", "val": "validation"}
 FIRST = ("accuracy", "recall", "specificity", "f1", "precision", "average_precision")
 
 
@@ -44,8 +45,8 @@ def more_metrics(record: Record, split: str) -> Table:
         [*names(arm, model), *(_cell(look.interval(arm, model, split, metric)) for metric in metrics)]
         for arm, model in record.evidence.pairs
     ]
-    title = "Every metric on " + ("test" if split == "test" else "validation")
-    return Table(f"table-all-{split}", title, ["Arm", "Model", *map(metric_title, metrics)], rows, _note(record))
+    title = f"Every metric on {SPLIT_WORDS[split]}"
+    return Table(f"table-all-{split}", title, ["Arm", "Model", *map(metric_title, metrics)], rows, _note(record, split))
 
 
 PER_CLASS = ("recall", "specificity", "precision", "f1", "auroc", "average_precision")
@@ -66,7 +67,7 @@ def per_class(record: Record, arm: str, model: str, split: str = "test") -> Tabl
             cells.append(None if row is None else count(row["value"]))
         rows.append(cells + [_cell(look.interval(arm, model, split, metric, name)) for metric in PER_CLASS])
     columns = ["Class", "TP", "FP", "FN", "TN", *map(metric_title, PER_CLASS)]
-    where = "test" if split == "test" else "validation"
+    where = SPLIT_WORDS[split]
     note = "Each class against the rest. Counts are summed over all trainings of the recipe."
     return Table(
         f"table-class-{slugged(arm, model, split)}", f"Per class on {where}: {arm} · {model}", columns, rows, note
@@ -166,11 +167,15 @@ def _what(record: Record) -> str:
     return "mean over the classes" if record.task == "multiclass" else "mean over the labels"
 
 
-def _note(record: Record) -> str:
+def _note(record: Record, split: str = "test") -> str:
     level = f"{100 * record.study.evaluate.confidence:g} %"
+    rare = Lookup.of(record).rare(split) if record.task != "binary" else []
+    least = "ten positives" if record.task == "multilabel" else "a case"
+    without = f" Means leave out what has less than {least} on {SPLIT_WORDS[split]}: {', '.join(rare)}." if rare else ""
     return (
         f"Under each value its {level} interval; the method of each is a column of scores.csv. Thresholds and "
         "calibration were fitted on validation and frozen. The shaded line is the one picked on validation."
+        f"{without}"
     )
 
 

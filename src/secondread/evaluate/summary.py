@@ -62,7 +62,11 @@ def compared(record: Record, look: Lookup) -> Sentence:
     pieces += [", judged on ", *_counted(look.cohort("test", "images"), "test image")]
     if record.evidence.dataset.patient_rule:
         pieces += [" of ", *_counted(look.cohort("test", "patients"), "patient")]
-    return Sentence("Compared.", [*pieces, "." if record.evidence.leaky else " that no training saw."])
+    if record.evidence.leaky:
+        return Sentence("Compared.", [*pieces, "."])
+    several = len({(one.trial.repeat, one.trial.fold) for one in evidence.trials}) > 1
+    unseen = ", each read only by trainings that had not seen it." if several else " that no training saw."
+    return Sentence("Compared.", [*pieces, unseen])
 
 
 def picked(record: Record, look: Lookup) -> Sentence:
@@ -94,6 +98,8 @@ def _at_threshold(record: Record, look: Lookup, arm: str, model: str) -> list[An
             " cases and leaves ", *_ranged(spared), " of the ", negative, " cases alone.",
         ]  # fmt: skip
     what = "labels" if record.task == "multilabel" else "classes"
+    if look.rare("test"):
+        what += " with enough cases"
     return [
         " At the thresholds frozen on validation its mean sensitivity over the ", what, " is ", *_ranged(found),
         " and its mean specificity ", *_ranged(spared), ".",
