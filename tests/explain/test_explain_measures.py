@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from secondread.core.tables import Dataset
+from secondread.explain import quality
 from secondread.explain.body import body_mask, share_outside
 from secondread.explain.faithfulness import deletion_and_insertion, rank_correlation
 from secondread.explain.localisation import (
@@ -20,6 +25,7 @@ from secondread.explain.localisation import (
     overlap,
     pointing_hit,
 )
+from secondread.explain.masks import Masks
 from secondread.explain.selection import Judged, select
 
 
@@ -146,3 +152,13 @@ def test_rare_classes_are_among_the_right_cases() -> None:
     shown = judged(400)
     right = select(shown, 12)["right"]
     assert set(shown.labels[right].argmax(1)) == {0, 1, 2}
+
+
+def test_a_network_that_finds_nothing_is_said_to_miss_all(tmp_path: Path) -> None:
+    Image.new("L", (8, 8), 255).save(tmp_path / "a.png")
+    dataset = Dataset("binary", ["normal", "ill"], str(tmp_path), "test", "", {}, [])
+    masks = Masks(tmp_path, dataset, 8, "stretch", 0.0)
+    rows = pd.DataFrame({"row_id": ["a.png"], "group": ["p"]})
+    missed = Judged(rows, ("normal", "ill"), np.array([[0.0, 1.0]]), np.array([[0.9, 0.1]]), np.array([[1.0, 0.0]]))
+    told = quality._localisation(None, missed, missed, masks)  # type: ignore[arg-type]
+    assert [(row["measure"], row["value"], row["n"]) for row in told] == [("missed", 1.0, 1)]

@@ -100,11 +100,13 @@ def _masked(judged: Judged, masks: Masks) -> tuple[list[Target], list[Target], d
 def _localisation(subject: Subject, test: Judged, val: Judged, masks: Masks) -> list[dict[str, Any]]:
     """Pointing game, mass and overlap of found findings; beside them a centre prior, random weights, a random model."""
     found, missed, where = _masked(test, masks)
-    if not found:
+    if not where:
         return []
     on_val, _, where_val = _masked(val, masks)
     gone = [float(target in set(missed)) for target in where]
     rows = [_row("missed", "model", mean_of(gone, [target.group for target in where]), note="share of the findings")]
+    if not found:  # a network that finds nothing has no maps to measure, but that is to be told
+        return rows + _on_marker(subject, test, masks)
     untrained = randomised(subject.classifier)[-1][1]
     size = masks.size
     for method in subject.methods:
