@@ -294,6 +294,16 @@ def test_a_cost_matrix_gives_an_expected_cost(simulate: Simulate) -> None:
     assert one(scores, **who, metric="expected_cost")["value"] == pytest.approx((fp + 10 * fn) / 150)
 
 
+def test_of_one_patient_not_even_the_cost_has_an_interval(simulate: Simulate) -> None:
+    cost = {"name": "cost", "cost": [[0, 1], [10, 0]]}
+    study, where = simulate(rows=40, per_patient=20, evaluate={"threshold": cost, "bootstrap": 20}, images=False)
+    found = judged(study, where)
+    assert len(set(found.judged[0].predicted.test.patients)) == 1
+    costs = found.scores.query("metric == 'expected_cost' and split == 'test'")
+    assert costs["value"].notna().all()
+    assert costs["low"].isna().all()
+
+
 def test_a_primary_metric_of_another_task_is_refused_in_a_line(simulate: Simulate) -> None:
     study, where = simulate(rows=80, evaluate={"primary": "exact_match"}, images=False)
     with pytest.raises(WrongRequest, match=r"evaluate.primary: 'exact_match' is no metric of a binary task.*auroc"):

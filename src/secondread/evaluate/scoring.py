@@ -75,9 +75,10 @@ def trial_rows(one: Judged, split: str, draws: Draws, study: Study) -> list[Row]
     made = draws.scored(cases, drawn)
     scores = scores_with_intervals(cases, drawn, draws.metrics, confidence=study.evaluate.confidence, made=made)
     scores = [centred(score, made.of(score.metric, score.row), study) for score in scores]
+    scores += cost(one, split, draws, study)
     if drawn.patients < 2:
         scores = [without_interval(score) for score in scores]
-    scores += error_rates(scores) + counted(one, split) + uncalibrated(one, split) + cost(one, split, draws, study)
+    scores += error_rates(scores) + counted(one, split) + uncalibrated(one, split)
     return rows_of(scores, one.predicted.arm, one.predicted.model, key, split)
 
 
