@@ -204,6 +204,14 @@ def test_what_cannot_be_gathered_is_said(tmp_path: Path) -> None:
         run.run(study, StudyDir(tmp_path / "e"))
 
 
+def test_a_class_called_as_a_mean_of_scores_is_refused_before_training(tmp_path: Path) -> None:
+    images(tmp_path / "data", [f"{c}/{k}.png" for c in ("macro", "normal") for k in range(3)])
+    with pytest.raises(BadData, match=r"'macro'.*gather.labels"):
+        gathered(tmp_path / "a", tmp_path / "data", "class_folders")
+    dataset, _ = gathered(tmp_path / "b", tmp_path / "data", "class_folders", labels={"Large": "macro"})
+    assert dataset.classes == ["normal", "Large"]
+
+
 def test_a_phantom_source_needs_no_data(tmp_path: Path) -> None:
     study = parse_study(
         {"study": "s", "gather": {"source": {"name": "phantom", "n": 12, "size": 32, "format": "dicom"}}}

@@ -27,6 +27,7 @@ from secondread.gather.contents import content_ids
 from secondread.gather.found import FACTS, Found
 from secondread.gather.labels import labelled
 from secondread.gather.patients import recognised
+from secondread.metrics.cases import AVERAGES
 
 VERSION = 1
 NEEDS_NO_DATA = "phantom"
@@ -53,6 +54,7 @@ def run(study: Study, where: StudyDir) -> None:
     if own.state() != "done":
         with own.work([where.rows, where.dataset]):
             found = gathered(study, where, study.gather.source)
+            _forbid_names_of_averages(found.dataset.classes)
             _write(found, where.rows, where.dataset)
             for note in found.dataset.notes:
                 say(f"  {note}")
@@ -63,6 +65,15 @@ def run(study: Study, where: StudyDir) -> None:
                 classes = read_json(where.dataset)["classes"]
                 _write(_aligned(gathered(study, where, external.source), classes, external.name), path,
                        path.with_suffix(".json"))  # fmt: skip
+
+
+def _forbid_names_of_averages(classes: Sequence[str]) -> None:
+    """Scores could not be told apart from means, which would be seen only when everything is trained."""
+    if taken := [name for name in classes if name in AVERAGES]:
+        raise BadData(
+            f"a class cannot be called {taken[0]!r}, as a mean of scores is: rename it, "
+            f"gather.labels: {{NEW_NAME: {taken[0]}}}"
+        )
 
 
 def gather_anew(study: Study, where: StudyDir) -> None:
