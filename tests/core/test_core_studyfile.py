@@ -40,7 +40,7 @@ def test_every_value_has_a_default() -> None:
         ({"train": {"models": []}}, ["train.models", "at least 1"]),
         ({"train": {"clip": float("inf")}}, ["train.clip", "finite"]),
         ({"train": {"engine": {"threads": 0}}}, ["train.engine.threads: Input", "or equal to 1, or: Input", "'auto'"]),
-        ({"evaluate": {"prevalences": [5.0]}}, ["evaluate.prevalences.0", "less than 1"]),
+        ({"evaluate": {"prevalences": [5.0]}}, ["evaluate.prevalences.0", "less than or equal to 1"]),
         ({"train": {"fit": "squash"}}, ["train.fit", "stretch", "pad", "crop"]),
         ({"train": {"keep": "last"}}, ["train", "early_stop: null"]),
         ({"train": {"models": [{"aux": True}]}}, ["train.models.0", "name"]),
