@@ -152,6 +152,13 @@ def test_a_bundle_that_is_none_is_a_wrong_argument(tmp_path: Path) -> None:
     refused(secondread("status", tmp_path), 2, "no study directory")
 
 
+def test_a_table_is_not_written_over_an_image(tmp_path: Path) -> None:
+    image = tmp_path / "image.png"
+    image.write_bytes(b"pixels")
+    refused(secondread("read", tmp_path, image, "--csv", image), 2, "no .csv file")
+    assert image.read_bytes() == b"pixels"
+
+
 def test_reading_a_folder_without_files_says_so(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "bundle")
     (tmp_path / "empty").mkdir()

@@ -169,6 +169,12 @@ def test_max_t_is_the_plain_interval_for_one_and_gentler_than_bonferroni_for_man
     assert_allclose(still.intervals[1], alone.intervals[0])
 
 
+def test_max_t_claims_nothing_without_a_draw_that_all_comparisons_have() -> None:
+    unknown = max_t(np.array([0.1, 0.2]), np.stack([np.full(50, np.nan), np.linspace(0.1, 0.3, 50)]), clusters=40)
+    assert np.isnan(unknown.intervals).all()
+    assert np.isnan(unknown.p).all()
+
+
 def test_nadeau_bengio_follows_its_formula() -> None:
     d = np.array([0.02, 0.01, 0.03, -0.01, 0.02])
     found = nadeau_bengio(d, n_train=80, n_test=20)

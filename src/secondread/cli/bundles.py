@@ -28,9 +28,12 @@ def read(
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads; all cores when not given.")] = None,
 ) -> None:
     """Read new images with an exported bundle, without PyTorch."""
+    from secondread.core.errors import WrongRequest
     from secondread.models.bundle import Bundle
     from secondread.models.bundle.reading import read_images
 
+    if csv and csv.exists() and csv.suffix.lower() != ".csv":
+        raise WrongRequest(f"--csv: {csv} exists and is no .csv file: it would be lost")
     opened = Bundle.open(bundle, threads=threads)
     if not as_json:
         typer.echo(f"{opened.card.name}: for research and education, not a medical device", err=True)

@@ -150,7 +150,8 @@ def heat_quality(quality: pd.DataFrame, name: str) -> Table:
         rows.append([str(row["measure"]).replace("_", " "), *names(str(row["method"]), str(row["class"])), value,
                      Number(float(row["n"]), 0, kind="count"), note])  # fmt: skip
     columns = ["Measure", "Method", "Class", "Value", "n", "Remark"]
-    return Table(name, "Are the maps to be trusted?", columns, rows, "From explain's quality.csv.", result=False)
+    note = "95 % intervals over patients; from explain's quality.csv."
+    return Table(name, "Are the maps to be trusted?", columns, rows, note, result=False)
 
 
 def bundle_section(record: Record, gallery: Gallery) -> Section | None:

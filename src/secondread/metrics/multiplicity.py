@@ -38,11 +38,15 @@ def max_t(values_M: Vector, replicates_MB: Vector, clusters: int, confidence: fl
     """Single-step max-T (Westfall & Young 1993) for M differences from one shared resampling.
 
     replicates_MB: the differences under the same draws, so that their correlation is in the columns; a comparison
-    that never varies keeps its value as interval. clusters: as in `comparisons.paired_bootstrap`.
+    that never varies keeps its value as interval. Without a draw that all have, nothing is known.
+    clusters: as in `comparisons.paired_bootstrap`.
     """
     usable = np.isfinite(replicates_MB).all(axis=0)
+    if not usable.any():
+        unknown = np.full(len(values_M), np.nan)
+        return Simultaneous(np.repeat(unknown[:, None], 2, axis=1), unknown, float("nan"))
     strays = (replicates_MB[:, usable] - values_M[:, None]) * np.sqrt(max(clusters, 2) / max(clusters - 1, 1))
-    se = np.sqrt((strays**2).mean(axis=1)) if usable.any() else np.full(len(values_M), np.nan)
+    se = np.sqrt((strays**2).mean(axis=1))
     varies = se > 0
     safe = np.where(varies, se, 1.0)
     if not varies.any():
