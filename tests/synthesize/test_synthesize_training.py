@@ -10,9 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from secondread.core.errors import BadData
 from secondread.core.files import read_json
 from secondread.core.spec import PartRef, Synthesize
 from secondread.learning.gan_loop import GanTraining
+from secondread.synthesize import collapse
 from secondread.synthesize import training as module
 from secondread.synthesize.extractors import Extractor
 from secondread.synthesize.targets import Target
@@ -34,6 +36,7 @@ def trained(
     key: str = "key",
     alike_until: int = 0,
     blotchy_until: int = 0,
+    gan: PartRef = GAN,
     **options: object,
 ) -> GanTraining:
     """Eight updates, a sheet at every second; the measured KID falls to update 4 and rises from there."""
@@ -47,7 +50,7 @@ def trained(
 
     monkeypatch.setattr(module._Record, "_distances", told)
     written = {"gans": ["dcgan"], "size": 32, "steps": 8, "batch": 8, "sheet_every": 2, **options}
-    target, material = Target(GAN, "rare", 0, 0, 3, False), Material(IMAGES, None, ["rare"])
+    target, material = Target(gan, "rare", 0, 0, 3, False), Material(IMAGES, None, ["rare"])
     return train_gan(target, Synthesize.model_validate(written), material, judge(), folder, key, torch.device("cpu"))
 
 
@@ -115,3 +118,27 @@ def test_a_killed_gan_goes_on_to_the_same_choice(tmp_path: Path, monkeypatch: py
             trained(tmp_path / "killed", patched)
     trained(tmp_path / "killed", monkeypatch)
     np.testing.assert_array_equal(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+
+
+def test_a_gan_killed_before_its_first_losses_were_written_starts_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "losses.csv").touch()
+    assert trained(tmp_path, monkeypatch).step == 8
+    assert list(pd.read_csv(tmp_path / "losses.csv")["step"]) == list(range(1, 9))
+
+
+def test_a_line_of_losses_that_a_kill_cut_short_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(tmp_path, monkeypatch, steps=4)
+    with open(tmp_path / "losses.csv", "a", encoding="utf8") as losses:
+        losses.write("3")  # of step 30
+    trained(tmp_path, monkeypatch)
+    assert list(pd.read_csv(tmp_path / "losses.csv")["step"]) == list(range(1, 9))
+
+
+def test_a_collapsed_gan_that_is_run_again_has_still_collapsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stops = PartRef.model_validate({"name": "dcgan", "width": 8, "on_collapse": "stop"})
+    monkeypatch.setattr(collapse, "diversity", lambda images: 0.0)
+    for _ in range(2):
+        with pytest.raises(BadData, match="collapsed at step 6"):
+            trained(tmp_path, monkeypatch, alike_until=8, gan=stops)

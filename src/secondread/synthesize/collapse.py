@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from secondread.core.errors import BadData
@@ -42,7 +43,7 @@ class CollapseWatch:
 
     def look(self, images: NDArray[np.uint8], step: int) -> float:
         share = diversity(images) / max(self.real, 1e-9)
-        self.bad = self.bad + 1 if share < LEAST_SHARE and step >= self.quiet_until else 0
+        self._count(share, step)
         if self.bad >= CHECKS_IN_A_ROW:
             told = (
                 f"{self.name} has collapsed at step {step}: its images differ {share:.0%} as much as real ones. "
@@ -54,3 +55,11 @@ class CollapseWatch:
                 say(told)
                 self.said = True
         return share
+
+    def recall(self, curve: pd.DataFrame) -> None:
+        """Count the sheets that stand in the curve of a training that goes on."""
+        for share, step in zip(curve["diversity"], curve["step"], strict=True):
+            self._count(float(share), int(step))
+
+    def _count(self, share: float, step: int) -> None:
+        self.bad = self.bad + 1 if share < LEAST_SHARE and step >= self.quiet_until else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def train_gan(
             losses.writerow(step)
             for name in ("generator_loss", "critic_loss", "wasserstein"):
                 board.add_scalar(name, step[name], training.step)
-            if training.step % wanted.sheet_every == 0:
+            if training.step % wanted.sheet_every == 0 or training.step == steps:
                 opened.flush()
     sheets = sorted((folder / "sheets").glob("*.png"))
     save_film(sheets, folder / "film.webp")
@@ -134,14 +135,22 @@ class _Record:
         state = load_checkpoint(self.checkpoint)
         if state is not None and state.get("key") == self.key:
             training.load(state)
-        for table in (self.folder / "losses.csv", self.curve):
-            if table.exists():
-                kept = pd.read_csv(table)
-                kept = kept[kept["step"] <= training.step]
-                kept.to_csv(table, index=False) if training.step else table.unlink()
+        self._cut_tables(training.step)
         for sheet in (self.folder / "sheets").glob("*.png"):
             if sheet.name > _sheet_name(training.step):
                 sheet.unlink()
+
+    def _cut_tables(self, step: int) -> None:
+        """Drop what the tables tell after `step`; a kill may have left losses.csv empty or its last line cut short."""
+        for table in (self.folder / "losses.csv", self.curve):
+            if step == 0:
+                table.unlink(missing_ok=True)
+            elif table.exists():
+                told = pd.read_csv(table)
+                kept = told[told["step"] <= step] if table == self.curve else told[told["step"] <= step].dropna()
+                write_with(table, partial(kept.to_csv, index=False))
+        if self.curve.exists():  # sheets without diversity before the kill count too
+            self.watch.recall(pd.read_csv(self.curve))
 
     def at_sheet(self, training: GanTraining) -> bool:
         """Write the sheet, its quality and a checkpoint; whether training on may still help."""
