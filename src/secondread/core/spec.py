@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from secondread.core.arms import merged, placed
 from secondread.core.limits import AboveZero, BelowOne, Count, Fraction, Names, Positive, Seeds, Whole
 
 Normalise = Literal["dataset", "image"]
@@ -251,19 +252,24 @@ class Study(Section):
     def arm(self, name: str) -> tuple[PartRef, Train]:
         """The balance policy and training settings of one arm: its own over the study's."""
         arm = self.arms[name]
-        written = _merge(as_yaml(self.train), arm.train)
-        return arm.balance or self.balance, Train.model_validate(written)
+        return arm.balance or self.balance, Train.model_validate(merged(as_yaml(self.train), arm.train))
 
     @model_validator(mode="after")
     def _arms_are_whole(self) -> Study:
         if not self.arms:
             raise ValueError("arms: name at least one")
         for name in self.arms:
-            if "/" in name:
-                raise ValueError(f"arms: {name!r}: a name has no slash")
-            labels = [model.label for model in self.arm(name)[1].models]
+            if "/" in name or name in ("", ".", ".."):
+                raise ValueError(f"arms: {name!r}: an arm has a name, which is no path and has no slash")
+            try:
+                labels = [model.label for model in self.arm(name)[1].models]
+            except ValidationError as error:
+                raise placed(error, "arms", name, "train") from error
             if len(labels) != len(set(labels)):
                 raise ValueError(f"arms: {name}: two models share a name; tell them apart with `as`")
+        gans = [gan.label for gan in self.synthesize.gans]
+        if len(gans) != len(set(gans)):
+            raise ValueError("synthesize.gans: two GANs share a name; tell them apart with `as`")
         if self.synthesize.before_split and not self.prepare.allow_leakage:
             raise ValueError("synthesize.before_split leaks test rows: it needs prepare.allow_leakage: true")
         if self.evaluate.baseline is not None and self.evaluate.baseline not in self.arms:
@@ -287,14 +293,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return value
-
-
-def _merge(base: Any, over: Any) -> Any:
-    """Mappings merge, lists replace; a part of another name replaces the whole part."""
-    if isinstance(base, str) and isinstance(over, dict) and "name" not in over:
-        base = {"name": base}
-    if not (isinstance(base, dict) and isinstance(over, dict)):
-        return over
-    if "name" in over and over["name"] != base.get("name"):
-        return over
-    return {**base, **{key: _merge(base.get(key), value) for key, value in over.items()}}

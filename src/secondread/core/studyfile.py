@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from secondread.core import registry
 from secondread.core.errors import WrongRequest
 from secondread.core.files import write_text
-from secondread.core.spec import PartRef, Study, as_yaml
+from secondread.core.spec import Arm, PartRef, Study, Train, as_yaml
 
 ALTERNATIVE = re.compile(r"(constrained-)?(int|float|str|bool)$|(literal|list|dict|tuple)\[")
 """How pydantic names the types of a key that takes several."""
@@ -134,7 +134,7 @@ def _keys_at(path: list[Any]) -> list[str]:
             if isinstance(model, type) and issubclass(model, BaseModel)
             else None
         )
-        inner = _models_in(annotation)
+        inner = Train if (model, step) == (Arm, "train") else _models_in(annotation)
         if inner is None:
             continue  # a key of a mapping or an index of a list: the model is the one already found
         model = inner
