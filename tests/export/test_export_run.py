@@ -18,7 +18,7 @@ from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import read_json, write_json
 from secondread.core.spec import Study, as_yaml
 from secondread.core.studyfile import parse_study
-from secondread.core.tables import read_table
+from secondread.core.tables import read_dataset, read_table, write_dataset
 from secondread.export import run
 from secondread.metrics.calibration import fit_operating_point
 from secondread.models.build import load_trial
@@ -134,6 +134,13 @@ def test_another_operating_point_makes_the_bundle_stale(exported: Finished, tmp_
     for point in told.values():
         point["temperature"] *= 2
     write_json(path, told)
+    assert run.units(made.study, made.where)[0].state() == "stale"
+
+
+def test_another_text_of_a_class_makes_the_bundle_stale(exported: Finished, tmp_path: Path) -> None:
+    made = copied(exported, tmp_path / "study")
+    dataset = replace(read_dataset(made.where.dataset), texts={"square": "Four corners."})
+    write_dataset(dataset, made.where.dataset)
     assert run.units(made.study, made.where)[0].state() == "stale"
 
 

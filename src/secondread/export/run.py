@@ -15,6 +15,7 @@ from pathlib import Path
 from secondread.core.progress import say
 from secondread.core.spec import Study, as_yaml
 from secondread.core.studydir import StudyDir, Unit
+from secondread.core.tables import read_dataset
 from secondread.export.scored import banners_of, own_scores
 from secondread.models.chosen import Chosen, chosen
 
@@ -73,6 +74,8 @@ def unit_of(study: Study, where: StudyDir, one: Chosen) -> Unit:
         "members": [trial.name for trial in members], "scores": own_scores(where, members),
         "banners": banners_of(where),
     }  # fmt: skip
+    if where.dataset.exists() and (texts := read_dataset(where.dataset).texts):
+        settings["texts"] = texts
     inputs = [where.operating(one.arm, one.model)]  # of scores.csv and summary.json only the own part counts
     for trial in members:
         inputs += [where.trial(trial.name) / "best.safetensors", where.trial(trial.name) / "card.json"]
