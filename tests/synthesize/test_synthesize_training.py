@@ -11,14 +11,16 @@ import torch
 from safetensors.torch import load_file
 
 from secondread.core.errors import BadData
-from secondread.core.files import read_json
+from secondread.core.files import read_json, write_json
 from secondread.core.spec import PartRef, Synthesize
 from secondread.learning.gan_loop import GanTraining
 from secondread.synthesize import collapse
 from secondread.synthesize import training as module
 from secondread.synthesize.extractors import Extractor
+from secondread.synthesize.run import units
 from secondread.synthesize.targets import Target
 from secondread.synthesize.training import Material, train_gan
+from small_study import small_directory, small_study
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 32, 32), dtype=np.uint8)
 GAN = PartRef.model_validate({"name": "dcgan", "width": 8, "on_collapse": "warn"})
@@ -142,3 +144,13 @@ def test_a_collapsed_gan_that_is_run_again_has_still_collapsed(tmp_path: Path, m
     for _ in range(2):
         with pytest.raises(BadData, match="collapsed at step 6"):
             trained(tmp_path, monkeypatch, alike_until=8, gan=stops)
+
+
+def test_a_gan_of_pixels_made_otherwise_is_another_piece_of_work(tmp_path: Path) -> None:
+    where = small_directory(tmp_path)
+    study = small_study(tmp_path, {}, synthesize={"gans": ["dcgan"], "for": "all"})
+    before = [unit.key() for unit in units(study, where)[:-1]]
+    write_json(where.pixels, read_json(where.pixels) | {"crop_border": 0.2})
+    after = [unit.key() for unit in units(study, where)[:-1]]
+    assert len(before) == 2
+    assert not set(before) & set(after)

@@ -12,6 +12,7 @@ from PIL import Image
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from secondread.core.errors import Leak
+from secondread.core.files import read_json, write_json
 from secondread.core.leakage import read_contents, write_contents
 from secondread.core.tables import read_table
 from secondread.models.autoencoder import Autoencoder
@@ -48,6 +49,14 @@ def test_one_encoder_serves_every_trial_of_its_fold(tmp_path: Path) -> None:
     assert quality.loc["resize", "values"] <= 2 * 2 * 8
     assert len(predict(study, where)) == 2
     assert {unit.state() for unit in train.units(study, where)} == {"done"}
+
+
+def test_another_border_makes_the_encoder_stale(tmp_path: Path) -> None:
+    where = small_directory(tmp_path)
+    study = small_study(tmp_path, CODED)
+    plan_and_train(study, where)
+    write_json(where.pixels, read_json(where.pixels) | {"crop_border": 0.1})
+    assert {unit.state() for unit in train.units(study, where)} == {"stale"}
 
 
 def test_an_encoder_that_saw_a_test_row_is_refused(tmp_path: Path) -> None:

@@ -104,6 +104,17 @@ def open_for(where: StudyDir, size: int, fit: Fit) -> PixelCache:
     return build_cache(study_items(where), spec, where.cache, frames=told.get("frames", "refuse"))
 
 
+def pixel_choices(where: StudyDir) -> dict[str, Any]:
+    """How pixels are made, as far as it is not the usual way: what was fitted to pixels made otherwise is stale.
+
+    The usual way is left out, so that what was fitted before this was kept in a key stays done.
+    """
+    told = read_json(where.pixels) if where.pixels.exists() else {}
+    usual = {"channels": 1, "intensity": "full_range", "crop_border": 0.0}
+    other = {name: told[name] for name, value in usual.items() if told.get(name, value) != value}
+    return {"pixels": other} if other else {}
+
+
 def study_items(where: StudyDir) -> list[CacheItem]:
     """One item per clean row of the study."""
     from secondread.core.tables import read_dataset, read_table  # pandas: not for the processes that only decode

@@ -20,7 +20,7 @@ from secondread.core.spec import Study, as_yaml
 from secondread.core.studydir import StudyDir, Unit
 from secondread.core.tables import labels_of, read_table
 from secondread.core.trials import folds
-from secondread.images.cache import PixelCache, open_for
+from secondread.images.cache import PixelCache, open_for, pixel_choices
 from secondread.learning.checkpoints import save_weights
 from secondread.learning.devices import machine
 from secondread.synthesize import quality
@@ -206,5 +206,6 @@ def _unit(target: Target, study: Study, where: StudyDir) -> Unit:
         "needed": [options for options in policies if options.get("from") == target.gan.label],
         "fold": [target.repeat, target.fold],
     }
+    settings |= pixel_choices(where)
     folder = where.gan(target.gan.label, target.name, target.repeat, target.fold, target.seed)
     return Unit("synthesize", target.title, folder, settings, (where.clean_rows, where.splits))

@@ -20,7 +20,7 @@ from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir, Unit, needed, slug
 from secondread.core.trials import Trial, trials
 from secondread.images.batches import Batches, Sampler, Stack
-from secondread.images.cache import open_for
+from secondread.images.cache import open_for, pixel_choices
 from secondread.learning.checkpoints import load_weights, save_weights
 from secondread.learning.devices import Machine
 from secondread.learning.inference import outputs_of
@@ -76,7 +76,7 @@ def coder_unit(coder: Coder, where: StudyDir) -> Unit:
     folder = where.trial(coder.name)
     settings = {"coder": [coder.size, coder.fit, coder.code_channels, coder.epochs], "fold": [coder.repeat, coder.fold],
                 "batch": BATCH, "lr": RATE}  # fmt: skip
-    return Unit("train", coder.name, folder, settings, (where.clean_rows, where.splits))
+    return Unit("train", coder.name, folder, settings | pixel_choices(where), (where.clean_rows, where.splits))
 
 
 def encoder_for(classifier: Classifier, where: StudyDir, trial: Trial, material: Material) -> None:
@@ -117,7 +117,7 @@ def train_autoencoder(coder: Coder, where: StudyDir, machine: Machine, folder: P
         _judge(coded, stack, place["val"], machine, folder)
         write_contents(folder / "contents.json", rows.loc[rows["split"] == "train", "content_id"])
         coded.save(folder / "autoencoder.safetensors")
-        for name in ("best.safetensors", "checkpoint.safetensors"):
+        for name in ("checkpoint.safetensors", "best.safetensors"):  # the first cannot go on without the second
             (folder / name).unlink(missing_ok=True)
     machine.wait()
 
