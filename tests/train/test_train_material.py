@@ -111,6 +111,16 @@ def test_other_synthetic_images_make_only_their_own_arm_stale(tmp_path: Path) ->
     assert [unit.state() for unit in train.units(study, where)] == ["done", "stale"]
 
 
+def test_a_seed_whose_turn_has_changed_is_stale(tmp_path: Path) -> None:
+    where = gan_directory(tmp_path)
+    both, second = study_of(tmp_path, {"seeds": [0, 1]}), study_of(tmp_path, {"seeds": [1]})
+    balance.run(both, where)
+    train.run(both, where)
+    state = {unit.name: unit.state() for unit in train.units(second, where)}
+    assert state["plain/plain_cnn/r0f0s1"] == "done"
+    assert state["gan/plain_cnn/r0f0s1"] == "stale"  # alone it takes the images of the first generator
+
+
 def test_a_plan_of_images_that_are_gone_is_told(tmp_path: Path) -> None:
     where = gan_directory(tmp_path)
     study = study_of(tmp_path, {"seeds": [0]})

@@ -227,6 +227,35 @@ def test_weights_that_saw_a_test_row_are_refused(tmp_path: Path) -> None:
         plan_and_train(small_study(tmp_path / "second", settings | {"seeds": [7]}), where)
 
 
+def test_another_weight_file_of_the_same_name_makes_a_trial_stale(tmp_path: Path) -> None:
+    first = trained(tmp_path / "first", {"epochs": 1})
+    where, file = small_directory(tmp_path / "second"), tmp_path / "first.safetensors"
+    study = small_study(tmp_path / "second", {"epochs": 1, "weights": str(file)})
+    file.write_bytes((first.trial(TRIAL) / "best.safetensors").read_bytes())
+    plan_and_train(study, where)
+    assert [unit.state() for unit in train.units(study, where)] == ["done"]
+    file.write_bytes((where.trial(TRIAL) / "best.safetensors").read_bytes())
+    assert [unit.state() for unit in train.units(study, where)] == ["stale"]
+
+
+@pytest.mark.parametrize("left", ["full.best.safetensors", "full.checkpoint.safetensors"])
+def test_a_trial_killed_while_it_cleared_up_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str) -> None:
+    unlink = Path.unlink
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok=missing_ok)
+        if path.name == left:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path, {"epochs": 1})
+    where = StudyDir(tmp_path)
+    plan_and_train(small_study(tmp_path, {"epochs": 1}), where)
+    assert load_trial(where.trial(TRIAL))[1].best_epoch == 1
+
+
 def test_a_plan_with_a_held_out_row_is_refused(tmp_path: Path) -> None:
     where = small_directory(tmp_path)
     study = small_study(tmp_path, {})

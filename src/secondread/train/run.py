@@ -7,6 +7,8 @@ train/autoencoders/. No test row is read.
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from secondread.core.errors import SecondreadError
@@ -54,24 +56,30 @@ def _pixels(where: StudyDir) -> dict[str, Any] | None:
 
 
 def _synthetic(trial: Trial, where: StudyDir) -> str | None:
-    """The contents of the synthetic rows in the plan."""
+    """The contents of the synthetic rows in the plan, and which of several generator seeds is this trial's turn."""
     path = where.plan(trial.arm, trial.repeat, trial.fold)
     if not path.exists() or not where.synthetic_rows.exists():
         return None
     plan = read_table(path)
-    wanted = set(plan.loc[plan["synthetic"].astype(bool), "row_id"])
+    made = plan[plan["synthetic"].astype(bool)]
+    wanted = set(made["row_id"])
     if not wanted:
         return None
     rows = read_table(where.synthetic_rows)
     ours = rows[rows["row_id"].isin(wanted)].sort_values("row_id")
-    return sha256_of_json([ours["row_id"].tolist(), ours["content_id"].tolist()])
+    turn, usual = trial.train.seeds.index(trial.seed), trial.seed  # of the seeds 0, 1, 2, …, as most studies have them
+    moved = [turn] if turn != usual and made["generator_seed"].nunique() > 1 else []
+    return sha256_of_json([ours["row_id"].tolist(), ours["content_id"].tolist(), *moved])
 
 
 def _origin(trial: Trial, where: StudyDir) -> str | None:
-    """What the first weights are, where they are another trial's."""
+    """What the first weights are, where they are another trial's or a file's."""
     weights = trial.train.weights
-    if not weights.startswith("trial:"):
+    if weights in ("none", "imagenet"):
         return None
+    if not weights.startswith("trial:"):
+        file = Path(weights).expanduser()
+        return _content(file, file.stat().st_mtime_ns) if file.is_file() else None
     from secondread.models.weights import find_trial
 
     try:
@@ -79,6 +87,12 @@ def _origin(trial: Trial, where: StudyDir) -> str | None:
     except SecondreadError:
         return None
     return fingerprint(folder / "done.json") if (folder / "done.json").exists() else None
+
+
+@cache
+def _content(file: Path, changed: int) -> str:
+    """The content of a weight file; read once for all trials that start from it."""
+    return fingerprint(file)
 
 
 def _coder_units(study: Study, where: StudyDir) -> list[tuple[Any, Unit]]:

@@ -162,6 +162,6 @@ def _finish(study: Study, learning: Learning, outcome: Outcome) -> None:
         parameters=classifier.backbone.parameter_count, precision=learning.machine.precision,
         normalise=trial.train.normalise,
     ).write(folder / "card.json")  # fmt: skip
-    for phase in ("head", "full"):
-        learning.best_of(phase).unlink(missing_ok=True)
-        learning.checkpoint_of(phase).unlink(missing_ok=True)
+    for left in (learning.checkpoint_of, learning.best_of):  # a checkpoint without its best weights could not go on
+        for phase in ("head", "full"):
+            left(phase).unlink(missing_ok=True)
