@@ -51,6 +51,9 @@ def test_all_tries_are_told_and_the_best_is_a_study(tmp_path: Path) -> None:
         ({"batch": []}, "neither a list of choices nor"),
         ({"optimiser.speed": [1.0]}, "adamw has no option 'speed'"),
         ({"bach": [1]}, "unknown key 'train.bach' .did you mean 'batch'"),
+        ({"loss": ["cross_entropy", "focal"]}, "changes what a validation loss of 1 means.*watch: auroc"),
+        ({"loss.gamma": {"low": 0.0, "high": 5.0}}, "changes what a validation loss of 1 means"),
+        ({"early_stop.watch": ["loss", "auroc"]}, "cannot be searched itself"),
     ],
 )
 def test_a_wrong_search_is_told(tmp_path: Path, search: dict[str, Any], message: str) -> None:
@@ -67,3 +70,21 @@ def test_dotted_keys_reach_into_parts_written_by_name(tmp_path: Path) -> None:
     assert changed.train.loss.options == {"gamma": 1.0}
     assert changed.train.epochs == 7
     assert changed.train.augment.options == {"rotation": 3}
+
+
+def test_what_the_judged_arm_sets_itself_cannot_be_searched(tmp_path: Path) -> None:
+    where = small_directory(tmp_path)
+    search = {"optimiser.lr": {"low": 1e-4, "high": 1e-1}}
+    study = small_study(tmp_path, {"search": search}, {"plain": {"train": {"optimiser": {"lr": 0.01}}}})
+    balance.run(study, where)
+    with pytest.raises(WrongRequest, match=r"optimiser\.lr: the arm plain, by which settings are judged, sets it"):
+        tune(study, where, 1)
+
+
+def test_a_model_on_codes_is_tuned_with_its_encoder(tmp_path: Path) -> None:
+    where = small_directory(tmp_path)
+    coded = {"name": "coded_cnn", "channels": 8, "width": 8, "encoder_epochs": 1}
+    study = small_study(tmp_path, {"models": [coded], "size": 32, "epochs": 1, "search": {"batch": [8]}})
+    balance.run(study, where)
+    tune(study, where, 1)
+    assert pd.read_csv(where.root / "tune" / "trials.csv")["state"].to_list() == ["complete"]

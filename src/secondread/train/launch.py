@@ -67,11 +67,7 @@ def _in_processes(count: int, arguments: list[str]) -> int:
 
 def train_here(study: Study, where: StudyDir) -> None:
     """Train all that is waiting in this process (one of several, perhaps)."""
-    for coder in coders(study, where):
-        unit = coder_unit(coder, where)
-        with _turn(unit, where, study.train.engine, FILES) as place:
-            if place is not None:
-                train_autoencoder(coder, where, place, unit.folder, unit.key())
+    train_coders(study, where)
     for trial in trials(study, where):
         unit = trial_unit(trial, where)
         with _turn(unit, where, trial.train.engine, ("best.safetensors", "contents.json")) as place:
@@ -79,6 +75,15 @@ def train_here(study: Study, where: StudyDir) -> None:
                 if place.is_main:
                     say(f"train {trial.name}")
                 train_trial(study, where, trial, place, unit.folder, unit.key())
+
+
+def train_coders(study: Study, where: StudyDir) -> None:
+    """Train the autoencoders that the wanted trials take their encoder from."""
+    for coder in coders(study, where):
+        unit = coder_unit(coder, where)
+        with _turn(unit, where, study.train.engine, FILES) as place:
+            if place is not None:
+                train_autoencoder(coder, where, place, unit.folder, unit.key())
 
 
 @contextmanager

@@ -29,10 +29,12 @@ from secondread.core.studyfile import check_parts, parse_study
 from secondread.core.trials import Trial
 from secondread.core.trials import trials as trials_of
 from secondread.learning.devices import machine
+from secondread.train.launch import train_coders
 from secondread.train.trial import train_trial
 
 WARM_UP_TRIALS, WARM_UP_EPOCHS = 5, 2
 """Settings and epochs before any is pruned."""
+CHANGE_THE_LOSS = ("loss", "label_smoothing", "uncertain")
 
 
 def tune(study: Study, where: StudyDir, trials: int) -> Study:
@@ -41,6 +43,8 @@ def tune(study: Study, where: StudyDir, trials: int) -> Study:
     if not spaces:
         example = "{optimiser.lr: {low: 1.0e-4, high: 1.0e-2, log: true}}"
         raise WrongRequest(f"train.search is empty: name what to search, for example {example}")
+    for key, space in spaces.items():
+        _refuse_senseless(study, key, space)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     table = where.root / "tune" / "trials.csv"
     search = optuna.create_study(
@@ -57,6 +61,21 @@ def tune(study: Study, where: StudyDir, trials: int) -> Study:
     best, settings = search.best_trial, _settings(spaces, search.best_trial.params)
     say(f"tune: best of {len(search.trials)}: {settings} ({_watch(study)} {best.value:.4g} on validation)")
     return with_settings(study, settings)
+
+
+def _refuse_senseless(study: Study, key: str, space: Space) -> None:
+    """Raise `WrongRequest` where settings could not be compared, or would all train the same."""
+    if key in ("early_stop", "early_stop.watch"):
+        raise WrongRequest(f"train.search: {key}: what settings are compared by cannot be searched itself")
+    if key.split(".")[0] in CHANGE_THE_LOSS and _watch(study) == "val_loss":
+        raise WrongRequest(
+            f"train.search: {key} changes what a validation loss of 1 means, so that the best cannot be told by it; "
+            "set train.early_stop: {watch: auroc}"
+        )
+    arm = _baseline(study)
+    first, last = (with_settings(study, {key: space.written(end)}).arm(arm)[1] for end in space.ends)
+    if first == last and space.ends[0] != space.ends[1]:
+        raise WrongRequest(f"train.search: {key}: the arm {arm}, by which settings are judged, sets it itself")
 
 
 def with_settings(study: Study, settings: dict[str, Any]) -> Study:
@@ -87,8 +106,10 @@ def _one(search: optuna.Study, study: Study, where: StudyDir, spaces: dict[str, 
 
 def _judge(study: Study, where: StudyDir, asked: optuna.Trial) -> float:
     """The best validation figure, averaged over the models of the baseline arm."""
-    arm = study.evaluate.baseline or next(iter(study.arms))
-    wanted = list(trials_of(study, replace(where, only=f"{arm}/*/r0f0s{study.train.seeds[0]}")))
+    arm = _baseline(study)
+    here = replace(where, only=f"{arm}/*/r0f0s{study.train.seeds[0]}")
+    wanted = list(trials_of(study, here))
+    train_coders(study, here)
     found: list[float] = []
     for place, trial in enumerate(wanted):
         outcome = _train(study, where, trial, asked, place if len(wanted) > 1 else None)
@@ -118,6 +139,10 @@ def _train(study: Study, where: StudyDir, trial: Trial, asked: optuna.Trial, pla
         shutil.rmtree(where.root / "tune" / f"trial-{asked.number}", ignore_errors=True)
 
 
+def _baseline(study: Study) -> str:
+    return study.evaluate.baseline or next(iter(study.arms))
+
+
 def _watch(study: Study) -> str:
     stop = study.train.early_stop
     return f"val_{stop.watch}" if stop else "val_loss"
@@ -129,6 +154,13 @@ class Space:
 
     distribution: Any
     choices: tuple[Any, ...] | None = None
+
+    @property
+    def ends(self) -> tuple[Any, Any]:
+        """The first and the last of what can be drawn."""
+        if self.choices is None:
+            return self.distribution.low, self.distribution.high
+        return 0, len(self.choices) - 1
 
     def written(self, drawn: Any) -> Any:
         """The drawn value as a study file has it."""
