@@ -10,17 +10,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from secondread.core.errors import BadData
+from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import read_json, write_json
 from secondread.core.spec import PartRef, Synthesize
+from secondread.core.studyfile import check_parts
 from secondread.learning.gan_loop import GanTraining
+from secondread.prepare.pixels import sizes_of
 from secondread.synthesize import collapse
 from secondread.synthesize import training as module
 from secondread.synthesize.extractors import Extractor
 from secondread.synthesize.run import units
 from secondread.synthesize.targets import Target
 from secondread.synthesize.training import Material, train_gan
-from small_study import small_directory, small_study
+from small_study import SIDE, small_directory, small_study
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 32, 32), dtype=np.uint8)
 GAN = PartRef.model_validate({"name": "dcgan", "width": 8, "on_collapse": "warn"})
@@ -152,5 +154,15 @@ def test_a_gan_of_pixels_made_otherwise_is_another_piece_of_work(tmp_path: Path)
     before = [unit.key() for unit in units(study, where)[:-1]]
     write_json(where.pixels, read_json(where.pixels) | {"crop_border": 0.2})
     after = [unit.key() for unit in units(study, where)[:-1]]
+    padded = small_study(tmp_path, {"fit": "pad"}, synthesize={"gans": ["dcgan"], "for": "all"})
+    after += [unit.key() for unit in units(padded, where)[:-1]]
     assert len(before) == 2
-    assert not set(before) & set(after)
+    assert len(set(before + after)) == 6
+    assert sizes_of(padded) == [(SIDE, "pad"), (64, "pad")]  # else bars would give the real ones away
+
+
+def test_an_arm_cannot_fit_real_images_otherwise_than_generated_ones(tmp_path: Path) -> None:
+    arms = {"gan": {"balance": {"name": "top_up", "from": "dcgan"}, "train": {"fit": "crop"}}}
+    study = small_study(tmp_path, {}, arms, synthesize={"gans": ["dcgan"]})
+    with pytest.raises(WrongRequest, match=r"arms: gan: generated images are drawn with train\.fit: stretch"):
+        check_parts(study)

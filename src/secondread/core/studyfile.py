@@ -80,8 +80,13 @@ def _sources(study: Study) -> list[PartRef]:
 def _arms_find_their_gans(study: Study) -> None:
     trained = [gan.label for gan in study.synthesize.gans]
     for arm in study.arms:
-        balance, _ = study.arm(arm)
+        balance, train = study.arm(arm)
         wanted = balance.options.get("from")
+        if wanted is not None and train.fit != study.train.fit:
+            raise WrongRequest(
+                f"arms: {arm}: generated images are drawn with train.fit: {study.train.fit} and real ones would be "
+                f"read with {train.fit}: set the fit for all arms"
+            )
         if wanted is not None and wanted not in trained:
             raise WrongRequest(
                 f"arms: {arm}: balance takes images from {wanted!r}, which synthesize.gans does not train. "

@@ -45,5 +45,5 @@ def sizes_of(study: Study) -> list[tuple[int, Fit]]:
     """Every size and fit that the study's arms and GANs take."""
     wanted: set[tuple[int, Fit]] = {(train.size, train.fit) for name in study.arms for train in [study.arm(name)[1]]}
     if study.synthesize.gans:
-        wanted.add((study.synthesize.size, "stretch"))
+        wanted.add((study.synthesize.size, study.train.fit))
     return sorted(wanted)

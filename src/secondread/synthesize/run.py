@@ -63,7 +63,7 @@ def run(study: Study, where: StudyDir) -> None:
         if not waiting:
             continue
         rows = fold_rows(where, repeat, fold)
-        cache = open_for(where, study.synthesize.size, "stretch")
+        cache = open_for(where, study.synthesize.size, study.train.fit)
         judges = _extractors(study, where, rows, cache, repeat, fold)
         for target in waiting:
             _make(target, study, where, rows, cache, judges)
@@ -206,6 +206,6 @@ def _unit(target: Target, study: Study, where: StudyDir) -> Unit:
         "needed": [options for options in policies if options.get("from") == target.gan.label],
         "fold": [target.repeat, target.fold],
     }
-    settings |= pixel_choices(where)
+    settings |= pixel_choices(where) | ({"fit": study.train.fit} if study.train.fit != "stretch" else {})
     folder = where.gan(target.gan.label, target.name, target.repeat, target.fold, target.seed)
     return Unit("synthesize", target.title, folder, settings, (where.clean_rows, where.splits))
