@@ -89,6 +89,24 @@ def test_a_class_that_is_not_there_is_refused_unless_another_is() -> None:
         made(found, labels={"Covid": ["Covid-19"]})
 
 
+def test_a_new_class_does_not_swallow_one_of_its_name() -> None:
+    found = exclusive("Covid", "Pneumonia", "Normal")
+    with pytest.raises(WrongRequest, match=r"Pneumonia: \[Pneumonia, Covid\]"):
+        made(found, labels={"Pneumonia": ["Covid"]})
+    assert len(made(found, labels={"Pneumonia": ["Pneumonia", "Covid"]}).found.rows) == 3
+    assert names_of(made(found, labels={"Covid": "Pneumonia", "Pneumonia": "Covid"})) == [
+        "Pneumonia",
+        "Covid",
+        "Normal",
+    ]
+
+
+def test_a_misspelt_class_is_told() -> None:
+    found = exclusive("Covid", "Pneumonia", "Normal")
+    notes = made(found, labels={"Infected": ["Covid", "Pneumonai"], "Nomral": []}).found.notes
+    assert notes == ["classes: Infected = Covid", "gather.labels names what is no class here: Nomral, Pneumonai"]
+
+
 def test_tasks_that_do_not_fit_are_refused() -> None:
     with pytest.raises(WrongRequest, match="merge"):
         made(exclusive("a", "b", "c"), task="binary")

@@ -62,6 +62,11 @@ def merged(found: Found, wanted: Mapping[str, Sequence[str]]) -> Found:
     for new, parts in wanted.items():
         if parts and not known & set(parts):
             raise WrongRequest(f"gather.labels: {new}: no class {', '.join(parts)}. Found: {', '.join(found.classes)}")
+        if parts and new in known - named:  # its own images would be lost without a word
+            raise WrongRequest(
+                f"gather.labels: {new} is already a class of its own. To add to it write {new}: "
+                f"[{', '.join([new, *parts])}]; else choose another name"
+            )
     sources = {name: [name] for name in found.classes if name not in named}
     sources |= {new: [old for old in parts if old in known] for new, parts in wanted.items() if parts}
     columns = [_either(found.values[:, [found.classes.index(old) for old in parts]]) for parts in sources.values()]
@@ -69,9 +74,7 @@ def merged(found: Found, wanted: Mapping[str, Sequence[str]]) -> Found:
     used = [old for parts in sources.values() for old in parts]
     overlapping = len(used) != len(set(used))
     made = replace(found, classes=list(sources), values=values, exclusive=found.exclusive and not overlapping)
-    made = replace(
-        made, notes=[*found.notes, "classes: " + "; ".join(_told(new, parts) for new, parts in wanted.items())]
-    )
+    made = replace(made, notes=[*found.notes, *_merge_notes(wanted, found.classes)])
     if not made.exclusive:
         return made
     left = values.sum(axis=1) > 0
@@ -142,5 +145,11 @@ def _as_list(old: str | list[str]) -> list[str]:
     return [old] if isinstance(old, str) else old
 
 
-def _told(new: str, parts: Sequence[str]) -> str:
-    return f"{new} = {' or '.join(parts)}" if parts else f"{new} left out"
+def _merge_notes(wanted: Mapping[str, Sequence[str]], known: Sequence[str]) -> list[str]:
+    """What became of the classes, and which were named without being there: allowed, yet it may be a misspelling."""
+    told = {new: [old for old in parts if old in known] for new, parts in wanted.items()}
+    said = [f"{new} = {' or '.join(parts)}" if parts else f"{new} left out" for new, parts in told.items()
+            if parts or new in known]  # fmt: skip
+    absent = sorted({old for new, parts in wanted.items() for old in (parts or [new])} - set(known))
+    notes = ["classes: " + "; ".join(said)] if said else []
+    return notes + ([f"gather.labels names what is no class here: {', '.join(absent)}"] if absent else [])
