@@ -161,6 +161,18 @@ def test_tables_of_flags_and_of_separated_labels(tmp_path: Path) -> None:
     assert gathered(tmp_path / "onehot", data, "table")[0].task == "binary"
 
 
+@pytest.mark.parametrize("told", [["yes", "no"], [2, 0]])
+def test_label_columns_hold_nothing_but_flags(tmp_path: Path, told: list[Any]) -> None:
+    data = tmp_path / "data"
+    images(data, ["0.png", "1.png"])
+    pd.DataFrame({"file": ["0.png", "1.png"], "A": told, "B": [0, 1]}).to_csv(data / "t.csv", index=False)
+    with pytest.raises(WrongRequest, match=f"A holds '{told[0]}'"):
+        gathered(tmp_path / "out", data, {"name": "table", "label": ["A", "B"]})
+    np.savez(data / "t.npz", images=np.zeros((2, 8, 8), np.uint8), labels=np.array([[0, 1], [3, 0]]))
+    with pytest.raises(BadData, match="there is 3"):
+        gathered(tmp_path / "npz", data, "npz")
+
+
 def test_rows_without_files_and_files_without_rows_are_told(tmp_path: Path) -> None:
     data = tmp_path / "data"
     images(data, ["a.png", "b.png", "c.png"])

@@ -47,6 +47,8 @@ def from_npz(root: Path, name: str, classes: list[str] | None, notes: list[str])
     rows = pd.DataFrame({"row_id": [f"{name}#{k}" for k in numbers], "path": name, "index": numbers})
     rows["split_given"] = [split for array in arrays for split in [SPLITS.get(array.name)] * array.shape[0]]
     if labels.shape[1] > 1:
+        if labels.max(initial=0) > 1:
+            raise BadData(f"{name}: labels of several columns are 0 or 1 in each; there is {labels.max()}")
         names = _names(labels.shape[1], classes)
         values = labels.astype(np.float32)
         rows["label"] = [

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from secondread.core.errors import BadData
+from secondread.core.errors import BadData, WrongRequest
 from secondread.core.registry import part
 from secondread.core.spec import Gather
 from secondread.gather.columns import NO_FINDING, SEPARATORS, SPLIT_WORDS, Roles, ages, infer_roles, read_table_file
@@ -121,6 +121,13 @@ def _from_flags(
 ) -> Found:
     """One column per class: as many labels per row as it likes, unless every row has exactly one."""
     values = content[labels].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float32)
+    odd = (content[labels].notna().to_numpy() & np.isnan(values)) | ~np.isin(np.nan_to_num(values), (-1.0, 0.0, 1.0))
+    if odd.any():
+        row, k = (int(place[0]) for place in np.nonzero(odd))
+        raise WrongRequest(
+            f"the label columns of a table hold 1, 0, -1 (uncertain) or nothing; {labels[k]} holds "
+            f"{str(content[labels[k]].iloc[row])!r}. A column of class names is given alone: label: COLUMN"
+        )
     exclusive = bool(((values == 1).sum(axis=1) == 1).all() and np.isin(values, (0.0, 1.0)).all())
     return Found(root, rows.assign(label=label_text(values, labels)), labels, values, exclusive, notes, rule)
 
