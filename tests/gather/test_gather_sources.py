@@ -161,6 +161,20 @@ def test_tables_of_flags_and_of_separated_labels(tmp_path: Path) -> None:
     assert gathered(tmp_path / "onehot", data, "table")[0].task == "binary"
 
 
+@pytest.mark.parametrize("suffix", ["csv", "xlsx"])
+def test_none_is_a_class_and_no_patient(tmp_path: Path, suffix: str) -> None:
+    data, names = tmp_path / "data", [f"{k}.png" for k in range(4)]
+    images(data, names)
+    content = pd.DataFrame({"file": names, "tumour": ["None", "glioma", "None", "glioma"],
+                            "patient": ["a", "None", "None", "b"], "dose": ["None", 1, 2, 3]})  # fmt: skip
+    (content.to_csv if suffix == "csv" else content.to_excel)(data / f"t.{suffix}", index=False)
+    dataset, rows = gathered(tmp_path / "out", data, {"name": "table", "label": "tumour"})
+    assert dataset.classes == ["None", "glioma"]
+    assert rows["label"].tolist() == content["tumour"].tolist()
+    assert rows["patient"].isna().tolist() == [False, True, True, False]
+    assert rows["x_dose"].tolist()[1:] == [1, 2, 3]
+
+
 @pytest.mark.parametrize("told", [["yes", "no"], [2, 0]])
 def test_label_columns_hold_nothing_but_flags(tmp_path: Path, told: list[Any]) -> None:
     data = tmp_path / "data"

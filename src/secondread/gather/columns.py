@@ -26,6 +26,8 @@ SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "va
                "test": "test", "testing": "test"}  # fmt: skip
 NO_FINDING = {"no finding", "no findings", "none", "normal", "no_finding", "nofinding", ""}
 SEPARATORS = ("|", ";")
+GAPS = ["", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null"]
+"""What is read as nothing; not `None`, which many tables of tumours and findings have as a class."""
 LABEL_VALUES = {-1.0, 0.0, 1.0}
 
 
@@ -66,12 +68,14 @@ def read_table_file(path: Path) -> pd.DataFrame:
         if path.suffix.lower() == ".parquet":
             table = pd.read_parquet(path)
         elif path.suffix.lower() == ".xlsx":
-            table = pd.read_excel(path)
+            table = _without_none(pd.read_excel(path, keep_default_na=False, na_values=GAPS))
         else:
             separator = "\t" if path.suffix.lower() == ".tsv" else _separator(path)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # rows with a field too many; what they name is checked below
-                table = pd.read_csv(path, encoding="utf-8-sig", low_memory=False, sep=separator, index_col=False)
+                table = pd.read_csv(path, encoding="utf-8-sig", low_memory=False, sep=separator, index_col=False,
+                                    keep_default_na=False, na_values=GAPS)  # fmt: skip
+            table = _without_none(table)
     except Exception as error:  # readers of three formats, any of which a damaged file can make raise anything
         raise BadData(f"cannot read the table {path}: {' '.join(str(error).split())[:160]}") from error
     table.columns = [str(name).strip() for name in table.columns]
@@ -81,6 +85,18 @@ def read_table_file(path: Path) -> pd.DataFrame:
     if len(set(table.columns)) != len(table.columns):
         raise BadData(f"the table {path} has two columns of one name")
     return table.drop(columns=unnamed).reset_index(drop=True)
+
+
+def _without_none(table: pd.DataFrame) -> pd.DataFrame:
+    """`None` is a gap among numbers and names of patients, but a class in a column of class names."""
+    for name in table.columns[(table == "None").any()]:
+        rest = table[name].mask(table[name] == "None")
+        simple = str(name).strip()
+        if pd.to_numeric(rest, errors="coerce").notna().equals(rest.notna()):
+            table[name] = pd.to_numeric(rest, errors="coerce")
+        elif any(_fits(role, simple, rest) for role in NAMES if role != "label"):
+            table[name] = rest
+    return table
 
 
 def _separator(path: Path) -> str:
