@@ -161,6 +161,19 @@ def test_tables_of_flags_and_of_separated_labels(tmp_path: Path) -> None:
     assert gathered(tmp_path / "onehot", data, "table")[0].task == "binary"
 
 
+def test_coordinates_and_measures_are_no_labels(tmp_path: Path) -> None:
+    data, names = tmp_path / "data", [f"{k}.png" for k in range(4)]
+    images(data, names)
+    boxes = pd.DataFrame({"patientId": range(4), "x": [None, 3, None, 9], "y": [None, 152, None, 99],
+                          "Target": [0, 1, 0, 1]})  # fmt: skip
+    boxes.to_csv(data / "t.csv", index=False)
+    dataset, rows = gathered(tmp_path / "boxes", data, "table")
+    assert (dataset.classes, len(rows)) == (["0", "1"], 4)
+    pd.DataFrame({"file": names, "target": [0.5, 1.25, 3, 4]}).to_csv(data / "t.csv", index=False)
+    with pytest.raises(BadData, match="looks like a label"):
+        gathered(tmp_path / "measures", data, "table")
+
+
 @pytest.mark.parametrize("suffix", ["csv", "xlsx"])
 def test_none_is_a_class_and_no_patient(tmp_path: Path, suffix: str) -> None:
     data, names = tmp_path / "data", [f"{k}.png" for k in range(4)]

@@ -200,9 +200,9 @@ def ages(column: pd.Series) -> pd.Series:
 def _label_columns(free: pd.DataFrame) -> list[str]:
     """A column that is called like a label, else every column that holds nothing but 1, 0, -1 and gaps."""
     names = [str(name) for name in free.columns]
-    named = [name for name in names if _fits("label", name, free[name])]
+    named = [name for name in names if _fits("label", name, free[name]) and not _is_measure(free[name])]
     if named:
-        return named[:1]
+        return [next((name for name in named if name.lower() != "y"), named[0])]  # beside another, y is a coordinate
     flags = [name for name in names if _is_flag(free[name])]
     if flags:
         return flags
@@ -218,6 +218,11 @@ def _is_flag(column: pd.Series) -> bool:
     if numbers.notna().sum() == 0 or (column.notna() & numbers.isna()).any():
         return False
     return set(np.unique(numbers.dropna())) <= LABEL_VALUES
+
+
+def _is_measure(column: pd.Series) -> bool:
+    """Numbers with fractions measure something; they name no class."""
+    return bool(pd.api.types.is_float_dtype(column) and (column.dropna() % 1 != 0).any())
 
 
 def _few(names: Sequence[str]) -> str:
