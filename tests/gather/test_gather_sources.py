@@ -161,6 +161,17 @@ def test_tables_of_flags_and_of_separated_labels(tmp_path: Path) -> None:
     assert gathered(tmp_path / "onehot", data, "table")[0].task == "binary"
 
 
+def test_several_rows_per_image_are_found_and_told(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    images(data, ["1.2.8.png", "1.2.9.png"])
+    content = pd.DataFrame({"id": ["1.2.8"] * 4 + ["1.2.9"] * 4 + ["1.2.9.4"], "label": list("abcabbbba")})
+    content.to_csv(data / "t.csv", index=False)
+    dataset, rows = gathered(tmp_path / "out", data, {"name": "table", "path": "id"})
+    assert rows["label"].tolist() == ["a", "b"]
+    assert any("1 images have rows with different labels" in note for note in dataset.notes)
+    assert any("1 rows of the table name files that are not there (first: 1.2.9.4)" in note for note in dataset.notes)
+
+
 def test_coordinates_and_measures_are_no_labels(tmp_path: Path) -> None:
     data, names = tmp_path / "data", [f"{k}.png" for k in range(4)]
     images(data, names)

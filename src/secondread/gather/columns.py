@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from secondread.core.errors import BadData, WrongRequest
+from secondread.gather.files import IMAGE_SUFFIXES
 
 NAMES = {
     "label": r"(label|labels|class|classes|target|diagnosis|finding|findings|finding_labels?|category|dx|y|disease)",
@@ -141,7 +143,7 @@ def _path_column(
         files = [finder.find(value) for value in table[name].astype("string").fillna("").tolist()]
         hits = sum(file is not None for file in files)
         distinct = len({file for file in files if file})
-        if distinct > best[0] and distinct >= 0.5 * hits:
+        if distinct > best[0] and (asked or distinct >= 0.5 * hits):
             best = (distinct, name, files)
     if not best[0]:
         raise BadData(
@@ -173,7 +175,8 @@ class FileFinder:
                 break
             text = text.split("/", 1)[1]
         name = value.strip().replace("\\", "/").rsplit("/", 1)[-1]
-        return self.by_name.get(name) or self.by_name.get(name.rsplit(".", 1)[0])
+        stem, suffix = os.path.splitext(name)  # of an id like 1.2.840.4 the last number is no suffix
+        return self.by_name.get(name) or (self.by_name.get(stem) if suffix.lower() in IMAGE_SUFFIXES else None)
 
 
 def _fits(role: str, name: str, column: pd.Series) -> bool:

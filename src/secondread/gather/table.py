@@ -74,7 +74,19 @@ def from_table(there: Listing, name: str, given: Mapping[str, str | list[str] | 
     twice = int((~missing).sum() - keep.sum())
     if twice:
         notes.append(f"{twice} rows of the table name a file that an earlier row named; the first counts")
+        notes += _contradictions(rows["row_id"][~missing], content[roles.labels][~missing])
     return _labelled(there.root, content[keep].reset_index(drop=True), rows[keep].reset_index(drop=True), roles, notes)
+
+
+def _contradictions(files: pd.Series, labels: pd.DataFrame) -> list[str]:
+    """Files whose rows say different things, as in tables of one row per finding."""
+    again = files.duplicated(keep=False)
+    told = labels[again].astype("string").assign(**{"": files[again].astype("string")}).drop_duplicates()[""]
+    several = told[told.duplicated()].nunique()
+    if not several:
+        return []
+    return [f"{several} images have rows with different labels; the first counts. Give one row per image, with "
+            "labels separated by |, or one column per label"]  # fmt: skip
 
 
 def rows_of(content: pd.DataFrame, roles: Roles) -> pd.DataFrame:
