@@ -172,6 +172,16 @@ def test_several_rows_per_image_are_found_and_told(tmp_path: Path) -> None:
     assert any("1 rows of the table name files that are not there (first: 1.2.9.4)" in note for note in dataset.notes)
 
 
+def test_words_among_numbers_are_kept_and_unknown_splits_refused(tmp_path: Path) -> None:
+    data, names = tmp_path / "data", ["0.png", "1.png"]
+    images(data, names)
+    content = pd.DataFrame({"file": names, "label": ["a", "b"], "note": [1, "x"], "set": ["train", "holdout"]})
+    content.to_excel(data / "t.xlsx", index=False)
+    assert gathered(tmp_path / "out", data, "table")[1]["x_note"].tolist() == ["1", "x"]
+    with pytest.raises(WrongRequest, match="holdout"):
+        gathered(tmp_path / "split", data, {"name": "table", "split": "set"})
+
+
 def test_coordinates_and_measures_are_no_labels(tmp_path: Path) -> None:
     data, names = tmp_path / "data", [f"{k}.png" for k in range(4)]
     images(data, names)

@@ -98,12 +98,18 @@ def rows_of(content: pd.DataFrame, roles: Roles) -> pd.DataFrame:
         rows[role] = content[column].astype("string") if column else None
     rows["age"] = ages(content[roles.age]) if roles.age else np.nan
     if roles.split:
-        rows["split_given"] = content[roles.split].astype("string").str.lower().map(SPLIT_WORDS)
+        words = content[roles.split].astype("string").str.strip().str.lower()
+        rows["split_given"] = words.map(SPLIT_WORDS)
+        if unknown := sorted(set(words.dropna()) - set(SPLIT_WORDS)):
+            raise WrongRequest(
+                f"the column {roles.split} is no split: it says {unknown[0]!r}; known are {', '.join(SPLIT_WORDS)}"
+            )
     else:
         rows["split_given"] = [split_of(file) if file else None for file in roles.files]
     for name in content.columns:
         if name not in roles.taken:
-            rows[f"x_{name}"] = content[name]
+            mixed = content[name].dtype == object  # words among numbers, as Excel allows: a table on disk does not
+            rows[f"x_{name}"] = content[name].astype("string") if mixed else content[name]
     return rows
 
 
