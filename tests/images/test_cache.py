@@ -47,6 +47,14 @@ def test_the_key_names_every_choice(tmp_path: Path) -> None:
     assert len(set(keys)) == len(keys)
 
 
+def test_pixels_that_were_removed_are_made_again(tmp_path: Path) -> None:
+    items = files(tmp_path, 3)
+    first = build_cache(items, PixelSpec(16), tmp_path / "cache")
+    pixels = np.array(first.pixels)
+    first.path.unlink()
+    np.testing.assert_array_equal(build_cache(items, PixelSpec(16), tmp_path / "cache").pixels, pixels)
+
+
 def test_a_finished_cache_is_not_built_again(tmp_path: Path) -> None:
     items = files(tmp_path, 3)
     first = build_cache(items, PixelSpec(16), tmp_path / "cache")

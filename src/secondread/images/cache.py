@@ -87,7 +87,7 @@ def build_cache(
 
     key = cache_key(items, spec)
     path = out_folder / f"{key}.npy"
-    if not path.with_suffix(".json").exists():
+    if not (path.exists() and path.with_suffix(".json").exists()):
         fill(items, spec, path, frames=frames, workers=workers)
         rows = {"row_ids": [item.row_id for item in items], "settings": _settings(spec)}
         write_json(path.with_suffix(".json"), rows)
