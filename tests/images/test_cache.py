@@ -100,6 +100,10 @@ def test_npz_entries_stream_into_the_cache(tmp_path: Path) -> None:
     cache = build_cache(items, PixelSpec(30, "crop"), tmp_path / "cache")
     for place, k in enumerate((1, 7, 17)):
         np.testing.assert_array_equal(cache.pixels[place], picture(k)[:, 3:33])
+    upper = path.with_name("SET.NPZ")
+    upper.write_bytes(path.read_bytes())
+    again = build_cache([CacheItem("SET.NPZ#7", upper, 7, "7")], PixelSpec(30, "crop"), tmp_path / "cache")
+    np.testing.assert_array_equal(again.pixels[0], picture(7)[:, 3:33])
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(BadData):

@@ -97,7 +97,7 @@ def _stretches(items: Sequence[CacheItem]) -> Iterator[tuple[int, Sequence[Cache
 
 
 def _in_npz(item: CacheItem) -> bool:
-    return item.index >= 0 and item.path.suffix == ".npz"
+    return item.index >= 0 and item.path.suffix.lower() == ".npz"
 
 
 def _run_jobs(jobs: Sequence[_Job]) -> list[str]:

@@ -109,7 +109,9 @@ def _looked(jobs: Sequence[Job]) -> Iterator[tuple[int, Sequence[Seen | Crash]]]
     while start < len(jobs):
         inside = jobs[start].index >= 0 and jobs[start].path.suffix.lower() == ".npz"
         end = start + 1
-        while end < len(jobs) and (jobs[end].path == jobs[start].path if inside else jobs[end].path.suffix != ".npz"):
+        while end < len(jobs) and (
+            jobs[end].path == jobs[start].path if inside else jobs[end].path.suffix.lower() != ".npz"
+        ):
             end += 1
         if inside:
             for first in range(start, end, 4096):
