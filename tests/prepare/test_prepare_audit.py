@@ -199,6 +199,16 @@ def test_images_without_labels_can_be_audited(tmp_path: Path) -> None:
     assert told["exact_groups"] == 1
 
 
+def test_images_one_pixel_wide_or_high_are_audited(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    shapes = [*[(24, 24)] * 22, (40, 1), (1, 40)]
+    for number, shape in enumerate(shapes):
+        path = tmp_path / "data" / ("a", "b")[number % 2] / f"{number:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(chance.integers(0, 256, shape, dtype=np.uint8)).save(path)
+    assert audit_folder(tmp_path / "data").as_dict()["probes"]["border"]["auroc"] is not None
+
+
 @pytest.mark.parametrize("form", ["npz", "dicom"])
 def test_other_layouts_are_audited_too(form: str, tmp_path: Path) -> None:
     write_phantom(PhantomSpec("cxr-binary", n=40, seed=2, size=32), tmp_path / "data", form, workers=1)

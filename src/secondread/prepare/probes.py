@@ -223,7 +223,7 @@ def border_features(facts: pd.DataFrame, small: NDArray[np.uint8]) -> Features:
         for part in np.array_split(small, max(1, len(small) // 2048))
     ]
     named = [name for name in map(str, facts.columns) if name.startswith(("bright_", "edges_"))]
-    corners = facts[named].astype(float).to_numpy()
+    corners = facts[named].astype(float).fillna(0.0).to_numpy()
     return np.hstack([np.concatenate(pixels), corners])
 
 

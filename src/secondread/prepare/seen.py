@@ -146,5 +146,6 @@ def _border(grey: NDArray[np.uint8]) -> dict[str, Any]:
                "sw": grey[-2 * down :, : 2 * across], "se": grey[-2 * down :, -2 * across :]}  # fmt: skip
     for name, part in corners.items():
         facts[f"bright_{name}"] = float((part >= 250).mean())
-        facts[f"edges_{name}"] = float((np.abs(np.diff(part.astype(np.int16), axis=1)) > 64).mean())
+        steps = np.abs(np.diff(part.astype(np.int16), axis=1))
+        facts[f"edges_{name}"] = float((steps > 64).mean()) if steps.size else 0.0  # one pixel wide: no step to take
     return facts
