@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +258,9 @@ def test_what_cannot_be_gathered_is_said(tmp_path: Path) -> None:
         gathered(tmp_path / "c", empty, "chexpert")
     with pytest.raises(BadData, match="NIH"):
         gathered(tmp_path / "d", empty, "nih")
+    os.rename(tmp_path / "one" / "only" / "1.png", os.fsencode(tmp_path / "one" / "only") + b"/gr\xf6sse.png")
+    with pytest.raises(BadData, match="not UTF-8"):
+        gathered(tmp_path / "f", tmp_path / "one", "auto")
     study = parse_study({"study": "s", "gather": {"source": {"name": "class_folders", "root": ["x", "y"]}}})
     with pytest.raises(BadData, match="x nor y"):
         run.run(study, StudyDir(tmp_path / "e", empty))

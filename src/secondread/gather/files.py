@@ -76,6 +76,11 @@ def _walk(root: Path, inside: str, in_masks: bool) -> Iterator[tuple[str, bool]]
     for entry in entries:
         if SKIPPED.match(entry.name):
             continue
+        if not _is_text(entry.name):
+            raise BadData(
+                f"the name {os.fsencode(entry.name)!r} in {root / inside} is not UTF-8 and fits no table: rename "
+                "it (convmv does so for whole folders)"
+            )
         relative = f"{inside}/{entry.name}" if inside else entry.name
         if entry.is_dir(follow_symlinks=True):
             folders.append((relative, in_masks or entry.name.lower() in MASK_FOLDERS))
@@ -90,6 +95,15 @@ def _leads_back(root: Path, relative: str) -> bool:
     """Whether a folder is a link to one that contains it."""
     path = root / relative
     return path.is_symlink() and path.resolve() in (root / relative).absolute().parents
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name is text: archives from other systems leave bytes that are none."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_dicom(path: Path) -> bool:
