@@ -21,6 +21,7 @@ from secondread.gather import run as gather
 from secondread.images.phantom import PhantomSpec, write_phantom
 from secondread.prepare import memory, run
 from secondread.prepare.clean import Cleaned, cleaned
+from secondread.prepare.near import candidate_pairs
 from secondread.prepare.probes import name_style
 from secondread.prepare.report import Audit, audit_folder
 
@@ -197,6 +198,13 @@ def test_images_without_labels_can_be_audited(tmp_path: Path) -> None:
     told = audit_folder(tmp_path / "data").as_dict()
     assert told["classes"] == {"unlabelled": 7}
     assert told["exact_groups"] == 1
+
+
+def test_a_candidate_pair_comes_once() -> None:
+    chance = np.random.default_rng(0)
+    hashes = np.uint64(12345) ^ (np.uint64(1) << chance.integers(0, 63, 60).astype(np.uint64))
+    pairs = [tuple(pair) for block in candidate_pairs(hashes, hashes, 8) for pair in block.tolist()]
+    assert sorted(pairs) == [(i, j) for i in range(60) for j in range(i + 1, 60)]
 
 
 def test_images_one_pixel_wide_or_high_are_audited(tmp_path: Path) -> None:

@@ -70,7 +70,9 @@ def near_duplicates(
 
 def candidate_pairs(hashes: NDArray[np.uint64], others: NDArray[np.uint64], radius: int) -> Iterator[NDArray[np.int64]]:
     """Blocks of pairs (i, j), i < j, with at most `radius` bits between hashes[i] and others[j] (or hashes[j] and
-    others[i], which is the same for mirror images and negatives). A pair may come more than once."""
+    others[i], which is the same for mirror images and negatives). A pair comes once, with the
+    first band that it shares: frames of one sequence agree in all bands, and comparing pictures is what takes long."""
+    earlier: list[tuple[NDArray[np.uint64], NDArray[np.uint64]]] = []
     for band in np.array_split(ORDER, radius + 1):
         keys, other_keys = _band(hashes, band), _band(others, band)
         order = np.argsort(other_keys, kind="stable")
@@ -78,8 +80,13 @@ def candidate_pairs(hashes: NDArray[np.uint64], others: NDArray[np.uint64], radi
         start, end = np.searchsorted(sorted_keys, keys, "left"), np.searchsorted(sorted_keys, keys, "right")
         for left, right in _expanded(start, end, order):
             close = (left < right) & (np.bitwise_count(hashes[left] ^ others[right]) <= radius)
-            if close.any():
-                yield np.stack([left[close], right[close]], axis=1)
+            left, right = left[close], right[close]
+            new = np.ones(len(left), dtype=bool)
+            for one, other in earlier:
+                new &= one[left] != other[right]
+            if new.any():
+                yield np.stack([left[new], right[new]], axis=1)
+        earlier.append((keys, other_keys))
 
 
 def _band(hashes: NDArray[np.uint64], bits: NDArray[np.int64]) -> NDArray[np.uint64]:
