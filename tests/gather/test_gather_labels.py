@@ -8,6 +8,7 @@ import pytest
 
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.spec import Gather
+from secondread.gather.files import listing
 from secondread.gather.found import Found, many_classes_per_row, one_class_per_row
 from secondread.gather.labels import Labelled, labelled
 from secondread.gather.patients import recognised
@@ -99,6 +100,14 @@ def test_a_new_class_does_not_swallow_one_of_its_name() -> None:
         "Covid",
         "Normal",
     ]
+
+
+def test_a_study_inside_its_data_is_not_gathered(tmp_path: Path) -> None:
+    for name in ("ill/1.png", "well/2.png", "runs/s/evaluate/figures/roc.png", "runs/s/gather/dataset.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "runs" / "s" / "study.yaml").touch()
+    assert listing(tmp_path).images == ["ill/1.png", "well/2.png"]
 
 
 def test_a_misspelt_class_is_told() -> None:

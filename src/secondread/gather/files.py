@@ -83,6 +83,8 @@ def _walk(root: Path, inside: str, in_masks: bool) -> Iterator[tuple[str, bool]]
             )
         relative = f"{inside}/{entry.name}" if inside else entry.name
         if entry.is_dir(follow_symlinks=True):
+            if _is_study(root / relative):
+                continue
             folders.append((relative, in_masks or entry.name.lower() in MASK_FOLDERS))
         elif entry.is_file() or entry.is_symlink():
             yield relative, in_masks
@@ -104,6 +106,11 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _is_study(folder: Path) -> bool:
+    """Whether a folder is a study's directory: its pictures and tables were made, not given."""
+    return (folder / "study.yaml").is_file() and (folder / "gather" / "dataset.json").is_file()
 
 
 def _is_dicom(path: Path) -> bool:
