@@ -259,12 +259,14 @@ class Study(Section):
         if not self.arms:
             raise ValueError("arms: name at least one")
         for name in self.arms:
-            if "/" in name or name in ("", ".", ".."):
-                raise ValueError(f"arms: {name!r}: an arm has a name, which is no path and has no slash")
+            if "/" in name:
+                raise ValueError(f"arms: {name!r}: a name has no slash")
             try:
                 labels = [model.label for model in self.arm(name)[1].models]
             except ValidationError as error:
                 raise placed(error, "arms", name, "train") from error
+            if {name, *labels} & {"", ".", ".."}:
+                raise ValueError(f"arms: {name!r}: arms and models name folders; '', '.' and '..' are no names")
             if len(labels) != len(set(labels)):
                 raise ValueError(f"arms: {name}: two models share a name; tell them apart with `as`")
         gans = [gan.label for gan in self.synthesize.gans]
