@@ -74,9 +74,16 @@ def test_a_mistake_is_named_with_what_is_valid(sections: dict[str, object], word
         assert word in message
 
 
-def test_a_primary_metric_that_does_not_exist_is_refused_before_training() -> None:
-    with pytest.raises(WrongRequest, match=r"'auc'.*auroc"):
-        check_parts(parse_study(written(evaluate={"primary": "auc"})))
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"evaluate": {"primary": "acuracy"}}, "did you mean 'accuracy'"),
+        ({"explain": {"models": ["vgg16"]}}, "plain/resnet18"),
+    ],
+)
+def test_what_would_fail_after_training_is_refused_before(sections: dict[str, object], words: str) -> None:
+    with pytest.raises(WrongRequest, match=words):
+        check_parts(parse_study(written(**sections)))
 
 
 @pytest.mark.parametrize("content", ["", "[1, 2]", "study: [", "\tx: 1", "study: ''"])

@@ -65,7 +65,7 @@ def check_parts(study: Study) -> None:
     for kind, part_ref in named:
         registry.resolve(kind, part_ref)
     _arms_find_their_gans(study)
-    _pick_finds_a_model(study)
+    _named_models_exist(study)
 
 
 def without_root(source: PartRef) -> PartRef:
@@ -94,13 +94,16 @@ def _arms_find_their_gans(study: Study) -> None:
             )
 
 
-def _pick_finds_a_model(study: Study) -> None:
-    """What is exported after hours of training is looked for before them."""
-    pick = study.export.pick
+def _named_models_exist(study: Study) -> None:
+    """What is exported and explained after hours of training is looked for before them."""
     labels = {(arm, model.label) for arm in study.arms for model in study.arm(arm)[1].models}
     pairs = sorted("/".join(pair) for pair in labels)
-    if pick not in {"best", "picked", "all", *pairs, *(model for _, model in labels)}:
+    known = {*pairs, *(model for _, model in labels)}
+    pick, explained = study.export.pick, study.explain.models
+    if pick not in {"best", "picked", "all", *known}:
         raise WrongRequest(f"export.pick: there is no {pick!r}. Valid: best, all, {', '.join(pairs)}")
+    if isinstance(explained, list) and (unknown := [name for name in explained if name not in known]):
+        raise WrongRequest(f"explain.models: there is no {unknown[0]!r}. Valid: {', '.join(pairs)}")
 
 
 def _alternatives_as_one(errors: Sequence[Any]) -> list[Any]:
