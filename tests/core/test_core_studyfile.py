@@ -86,6 +86,13 @@ def test_what_would_fail_after_training_is_refused_before(sections: dict[str, ob
         check_parts(parse_study(written(**sections)))
 
 
+def test_a_section_written_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text("study: s\ntrain: {epochs: 3}\ntrain: {batch: 4}\n")
+    with pytest.raises(WrongRequest, match="the key 'train' stands twice"):
+        load_study(file)
+
+
 @pytest.mark.parametrize("content", ["", "[1, 2]", "study: [", "\tx: 1", "study: ''"])
 def test_a_file_that_is_no_study_is_refused(tmp_path: Path, content: str) -> None:
     file = tmp_path / "study.yaml"

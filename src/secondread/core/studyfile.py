@@ -20,6 +20,17 @@ ALTERNATIVE = re.compile(r"(constrained-)?(int|float|str|bool)$|(literal|list|di
 """How pydantic names the types of a key that takes several."""
 
 
+class _Once(yaml.SafeLoader):
+    """Safe YAML in which a key stands once: of two sections of one name the first would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        written = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        twice = next((key for key in written if written.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def load_study(path: Path) -> Study:
     """The study file at `path`, its structure checked; raises `WrongRequest`."""
     try:
@@ -27,7 +38,7 @@ def load_study(path: Path) -> Study:
     except (OSError, UnicodeDecodeError) as error:
         raise WrongRequest(f"cannot read the study file {path}: {error}") from error
     try:
-        written = yaml.safe_load(content)
+        written = yaml.load(content, _Once)
     except yaml.YAMLError as error:
         raise WrongRequest(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(written, dict):
