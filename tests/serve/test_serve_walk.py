@@ -168,7 +168,17 @@ def test_history_searches_filters_and_turns_pages(
     assert f"/reads/{reads[1].id}/" not in found
     assert "Nothing matches" in as_alice.get("/reads/?state=failed").content.decode()
     assert "Nothing matches" in as_alice.get("/reads/?until=2001-01-01").content.decode()
-    for odd in ("?after=x", "?after=2026-01-01~zz", "?since=99", "?batch=1", "?state=zz", "?q=%00a", "?bundle=%27"):
+    ends = ("?until=9999-12-31", f"?after=9999-12-31T23:59:59-23:00~{reads[0].id}")
+    for odd in (
+        "?after=x",
+        "?after=2026-01-01~zz",
+        "?since=99",
+        "?batch=1",
+        "?state=zz",
+        "?q=%00a",
+        "?bundle=%27",
+        *ends,
+    ):
         assert as_alice.get(f"/reads/{odd}").status_code == 200
 
 

@@ -104,7 +104,8 @@ def bundles_of(user: User) -> QuerySet[RegisteredBundle]:
 
 def _day(text: str) -> date | None:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
+        return day if day < date.max else None  # a search ends with the day after, which the last one has not
     except ValueError:
         return None
 
@@ -124,6 +125,6 @@ def _place(text: str) -> tuple[datetime, uuid.UUID] | None:
     moment, _, identifier = text.partition("~")
     try:
         told = datetime.fromisoformat(moment.replace(" ", "+"))
-        return (told, uuid.UUID(identifier)) if told.tzinfo else None
-    except ValueError:
+        return (told.astimezone(UTC), uuid.UUID(identifier)) if told.tzinfo else None
+    except (ValueError, OverflowError):
         return None
