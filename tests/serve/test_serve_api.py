@@ -91,6 +91,16 @@ def test_a_body_that_is_too_long_is_not_taken(api: Client, bundle: Any, settings
     assert not Read.objects.exists()
 
 
+def test_more_files_than_allowed_are_refused(api: Client, as_alice: Client, bundle: Any, settings: Any) -> None:
+    settings.DATA_UPLOAD_MAX_NUMBER_FILES = 2
+    for client, address in ((api, "/api/reads"), (as_alice, "/read/")):
+        files = [SimpleUploadedFile(f"{at}.png", png(disc())) for at in range(3)]
+        answer = client.post(address, {"image": files}, HTTP_ACCEPT="application/json")
+        assert (answer.status_code, answer.json()["code"]) == (413, "too_many_files")
+    assert not list(site.FOLDER.incoming.iterdir())
+    assert not Read.objects.exists()
+
+
 class Gone(io.BytesIO):
     """A client that vanished."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import TooManyFilesSent
 from django.http import HttpRequest
 from django.http.multipartparser import MultiPartParserError
 
@@ -90,6 +92,8 @@ def _of_form(request: HttpRequest) -> tuple[list[StreamedFile], str]:
         return files, request.POST.get("bundle", "")
     except MultiPartParserError as error:
         raise Fault(422, "not_multipart", "The body is no multipart form.") from error
+    except TooManyFilesSent as error:
+        raise Fault(413, "too_many_files", f"At most {settings.LIMITS.files} files are taken at once.") from error
 
 
 def _of_body(request: HttpRequest, name: str) -> list[StreamedFile]:

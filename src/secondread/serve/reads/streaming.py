@@ -24,6 +24,9 @@ class StreamedFile(UploadedFile):  # type: ignore[type-arg]
         self.path = path
         self.content_id = content_id
 
+    def close(self) -> None:
+        """Nothing is open; Django closes the files of a form that it gives up."""
+
 
 class StreamingHandler(FileUploadHandler):
     """Django's upload handler for this site; what was wrong is left on the request as `upload_fault`."""

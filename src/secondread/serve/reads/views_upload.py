@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import TooManyFilesSent
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -35,6 +37,8 @@ def upload(request: HttpRequest) -> HttpResponse:
     try:
         with PLACES.one():
             return _taken_in(request)
+    except TooManyFilesSent:
+        return _refused(request, 413, "too_many_files", f"At most {settings.LIMITS.files} files are taken at once.")
     except Busy:
         return answer(
             request, 503, "Busy", "Many images are being read. Please try again in a moment.", retry=RETRY_SECONDS
