@@ -70,6 +70,12 @@ def test_an_archive_is_answered_file_by_file(api: Client, bundle: Any) -> None:
     assert told["not_taken"] == [{"file": "c.txt", "code": "not_an_image", "reason": told["not_taken"][0]["reason"]}]
 
 
+def test_copies_are_answered_under_their_own_names(api: Client, bundle: Any) -> None:
+    told = sent(api, zipped({"a.png": png(disc()), "b.png": png(disc())})).json()
+    assert [read["file"] for read in told["reads"]] == ["a.png", "b.png"]
+    assert len({read["id"] for read in told["reads"]}) == 1
+
+
 def test_a_file_can_be_the_body(api: Client, bundle: RegisteredBundle) -> None:
     content, address = dicom(disc()), f"/api/reads?bundle={bundle.sha256}&name=../a%0A/scan.dcm"
     (bare,) = api.post(address, content, "application/dicom").json()["reads"]

@@ -111,12 +111,11 @@ def _of_body(request: HttpRequest, name: str) -> list[StreamedFile]:
 
 
 def _told(user: User, entered: door.Entered) -> dict[str, Any]:
-    labels = {read.id: label for label, read in entered.reads}
-    found = reads_now(user, list(labels))
+    found = reads_now(user, list({read.id: None for _, read in entered.reads}))
     told = []
-    for _, read in entered.reads:
+    for label, read in entered.reads:  # copies of one image are one read under several names
         if now := found.get(read.id):
             now.image, now.bundle = read.image, read.bundle  # as they were entered
-            told.append(read_out(now) | {"file": labels[read.id]})
+            told.append(read_out(now) | {"file": label})
     refused = [{"file": label, "code": code, "reason": reason} for label, code, reason in entered.refused]
     return {"reads": told, "not_taken": refused}
