@@ -88,6 +88,15 @@ def test_several_files_and_an_archive_become_one_batch(as_alice: Client, bundle:
     assert page.count('class="tile read"') == 3
 
 
+def test_what_is_sent_again_is_shown_with_what_comes_with_it(as_alice: Client, bundle: RegisteredBundle) -> None:
+    pictures = {f"{at}.png": png(disc(40 + at)) for at in range(3)}
+    for count in (2, 2, 3):
+        some = SimpleUploadedFile("all.zip", zipped(dict(list(pictures.items())[:count])))
+        answer = as_alice.post("/read/", {"bundle": bundle.sha256, "image": some})
+        assert as_alice.get(answer["Location"]).content.decode().count('class="tile ') == count
+    assert Read.objects.count() == 3
+
+
 def test_without_script_the_form_leads_to_the_result(as_alice: Client, bundle: RegisteredBundle, work: Any) -> None:
     image = SimpleUploadedFile("x.png", png(disc()))
     answer = as_alice.post("/read/", {"bundle": bundle.sha256, "image": image, "keep_names": "on"})

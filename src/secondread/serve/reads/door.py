@@ -164,6 +164,8 @@ def _enter(request: HttpRequest, user: User, bundle: RegisteredBundle, taken: li
                     _uncharge(user, item.stored_bytes)
                     read = _queued(image, bundle, entered.batch)
                 entered.reads.append((item.label, read))
+            if len(entered.reads) > 1:
+                _gather([read for _, read in entered.reads], entered.batch)
             record(request, "upload", f"batch {entered.batch.hex}", told, actor=user.pk)
     except Error:
         raise  # whether it was committed is not known: sweeping removes the files if it was not
@@ -239,6 +241,12 @@ def _queued(image: StoredImage, bundle: RegisteredBundle, batch: uuid.UUID) -> R
         again.update(state=State.QUEUED, attempt=0, worker="", lease_until=None, reason="", finished=None)
         read.refresh_from_db()
     return read
+
+
+def _gather(reads: list[Read], batch: uuid.UUID) -> None:
+    """What was sent before and comes again belongs to the later request: its sender is led to what came together."""
+    if earlier := [read.pk for read in reads if read.batch != batch]:
+        Read.objects.filter(pk__in=earlier).update(batch=batch)
 
 
 def free_bytes() -> int:
