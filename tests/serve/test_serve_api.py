@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,6 +75,16 @@ def test_copies_are_answered_under_their_own_names(api: Client, bundle: Any) -> 
     told = sent(api, zipped({"a.png": png(disc()), "b.png": png(disc())})).json()
     assert [read["file"] for read in told["reads"]] == ["a.png", "b.png"]
     assert len({read["id"] for read in told["reads"]}) == 1
+
+
+def test_an_archive_with_one_name_twice_is_refused(api: Client, bundle: Any) -> None:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as packed:
+        packed.writestr("x.png", png(disc()))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            packed.writestr("x.png", png(disc(50)))
+    answer = sent(api, written.getvalue())
+    assert (answer.status_code, answer.json()["code"]) == (422, "unsafe_archive")
 
 
 def test_a_file_can_be_the_body(api: Client, bundle: RegisteredBundle) -> None:

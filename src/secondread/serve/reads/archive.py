@@ -43,6 +43,8 @@ def checked_entries(path: Path, files: int, unpacked_bytes: int, file_bytes: int
         raise Refusal("archive_too_large", f"the archive unpacks to more than {unpacked_bytes >> 20} MB")
     for entry in entries:
         _check(entry, file_bytes)
+    if len({entry.filename for entry in entries}) < len(entries):  # by name only the first of them would be found
+        raise Refusal("unsafe_archive", "the archive holds two files of the same name")
     return [entry.filename for entry in entries]
 
 
