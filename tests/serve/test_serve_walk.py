@@ -243,9 +243,13 @@ def test_an_image_stays_while_another_read_needs_it(
 ) -> None:
     read = submit(as_alice, bundles[0])
     as_alice.post(f"/reads/{read.id}/again", {"bundle": bundles[1].sha256})
-    as_alice.post(f"/reads/{read.id}/delete")
+    told = as_alice.post(f"/reads/{read.id}/delete", follow=True).content.decode()
+    assert "its image stays" in told
     assert image_path(read.image_id).exists()
     assert work() == 1
+    told = as_alice.post(f"/reads/{Read.objects.get().id}/delete", follow=True).content.decode()
+    assert "with its image" in told
+    assert not image_path(read.image_id).exists()
 
 
 def test_what_happened_is_in_the_audit_log(as_alice: Client, bundle: RegisteredBundle, submit: Submit) -> None:

@@ -10,8 +10,8 @@ from secondread.serve.reads.models import Read, StoredImage
 from secondread.serve.reads.places import image_path
 
 
-def delete_reads(user: User, reads: list[Read]) -> None:
-    """Delete reads of `user`, and their images where no other read is left."""
+def delete_reads(user: User, reads: list[Read]) -> int:
+    """Delete reads of `user`, and their images where no other read is left; gives how many images are kept."""
     gone: list[StoredImage] = []
     with transaction.atomic():
         User.objects.filter(pk=user.pk).update(stored_bytes=F("stored_bytes") + 0)  # locks: see door.py
@@ -23,6 +23,7 @@ def delete_reads(user: User, reads: list[Read]) -> None:
         User.objects.filter(pk=user.pk, stored_bytes__gte=size).update(stored_bytes=F("stored_bytes") - size)
     for image in gone:
         image_path(image.id).unlink(missing_ok=True)
+    return len(images) - len(gone)
 
 
 def delete_account(user: User) -> None:

@@ -74,10 +74,12 @@ def delete_chosen(request: HttpRequest) -> HttpResponse:
             continue
     chosen = list(Read.objects.filter(owner=user, id__in=wanted))
     if chosen:
-        delete_reads(user, chosen)
+        kept = delete_reads(user, chosen)
         for read in chosen:
             record(request, "delete", f"read {read.id}")
-        messages.success(request, f"{len(chosen)} deleted." if len(chosen) > 1 else "The read was deleted.")
+        done = f"{len(chosen)} deleted." if len(chosen) > 1 else "The read was deleted."
+        stays = f" Images that stay, because another model has read them too: {kept}." if kept else ""
+        messages.success(request, done + stays)
     return redirect("history")
 
 
