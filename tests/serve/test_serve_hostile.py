@@ -281,7 +281,9 @@ def test_uids_are_replaced_alike_and_kept_where_the_site_says_so(
     assert one["StudyInstanceUID"].startswith("2.25.")
     assert one["SOPInstanceUID"] != two["SOPInstanceUID"]
     assert (one["Modality"], one["ViewPosition"], one["PatientOrientation"]) == ("CR", "PA", "L\\F")
+    assert "patient’s number" not in as_alice.get("/about/").content.decode()
     settings.KEEP_UIDS = True
+    assert "patient’s number" in as_alice.get("/about/").content.decode()
     third = submit(as_alice, bundle, dicom(disc(42), PatientID="P-7"))
     assert third.image.facts["tags"]["StudyInstanceUID"] == "1.2.3.4"
     assert third.image.facts["tags"]["PatientID"] == "P-7"
