@@ -120,3 +120,16 @@ def test_an_operator_is_made_by_the_command(db: None, monkeypatch: pytest.Monkey
     for _ in range(2):
         with pytest.raises(CommandError):
             call_command("operator", "olga", "--password")
+
+
+def test_the_command_makes_nobody_by_mistake(db: None, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter(["one", "two"] + ["another long Pass 22"] * 2)
+    monkeypatch.setattr("getpass.getpass", lambda _: next(answers))
+    with pytest.raises(CommandError, match="nothing was changed"):
+        call_command("operator", "olga")
+    with pytest.raises(CommandError, match="no user name"):
+        call_command("operator", "olga smith")
+    call_command("operator", "Alice", "--password")  # she forgot it; whoever logs in may write the name so
+    (user,) = User.objects.all()
+    assert (user.username, user.is_staff) == ("alice", False)
+    assert user.check_password("another long Pass 22")

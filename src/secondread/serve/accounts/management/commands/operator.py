@@ -14,21 +14,43 @@ from secondread.serve.audit.record import record
 
 
 class Command(BaseCommand):
-    help = "Makes NAME an operator; asks for a password when there is no such user yet, or when told to."
+    help = "Makes NAME an operator, asking for a password when there is no such user yet; or sets a new password."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name")
-        parser.add_argument("--password", action="store_true", help="set a new password")
+        parser.add_argument("--password", action="store_true", help="set a new password and change nothing else")
         parser.add_argument("--remove", action="store_true", help="make NAME an ordinary user again")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        user, new = User.objects.get_or_create(username=options["name"])
+        user = _known(options["name"]) or _unheard_of(options["name"])
+        new = user.pk is None
+        done = []
         if new or options["password"]:
             _set_password(user)
-        user.is_staff = not options["remove"]
+            done.append("password set")
+        if new or not options["password"] or options["remove"]:  # else a forgotten password, which is no promotion
+            user.is_staff = not options["remove"]
+            done.append("made" if user.is_staff else "removed")
         user.save()
-        record(None, "operator: by command line", f"user {user.pk}", "removed" if options["remove"] else "made")
+        record(None, "operator: by command line", f"user {user.pk}", ", ".join(done))
         self.stdout.write(f"{user.username} is {'an operator' if user.is_staff else 'an ordinary user'}")
+
+
+def _known(name: str) -> User | None:
+    """The user who logs in with `name`: capital letters make no difference there, so they make none here."""
+    alike = User.objects.filter(username__iexact=name).order_by("pk")
+    exact = [user for user in alike if user.username == name]
+    return next(iter([*exact, *(user for user in alike if user.username.lower() == name.lower())]), None)
+
+
+def _unheard_of(name: str) -> User:
+    """A user who is saved only when a password is there."""
+    user = User(username=name)
+    try:
+        user.clean_fields(exclude=["password"])
+    except ValidationError as error:
+        raise CommandError(f"{name!r} can be no user name: {' '.join(error.messages)}") from error
+    return user
 
 
 def _set_password(user: User) -> None:
