@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
-from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
+from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, hotp_value, yield_hotp_counters_from_time
 from django.core import mail
 from django.core.cache import cache
 from django.db import connection
@@ -94,6 +94,23 @@ def test_a_second_factor_is_asked_for_and_kept_sealed(
     second = Client()
     log_in(second, "alice", PASSWORD)
     assert second.post("/accounts/2fa/authenticate/", {"code": code}).status_code == 200  # it was used up
+
+
+def test_an_account_takes_so_many_codes_an_hour_from_all_addresses(alice: User, as_operator: Client) -> None:
+    secret = "JBSWY3DPEHPK3PXP"
+    TOTP.activate(alice, secret)
+    client, code = Client(), format_hotp_value(hotp_value(secret, list(yield_hotp_counters_from_time())[-1]))
+    log_in(client, "alice", PASSWORD)
+
+    def told(guess: str, at: int) -> Any:
+        return client.post("/accounts/2fa/authenticate/", {"code": guess}, REMOTE_ADDR=f"10.0.0.{at}")
+
+    for at in range(lockout.CHECKS):
+        assert "Incorrect code" in told("no code", at).content.decode()
+    assert "Too many failed login attempts" in told(code, 99).content.decode()
+    as_operator.post(f"/operate/users/{alice.pk}", {"deed": "unlock"})
+    assert told("no code", 99).status_code == 200
+    assert "Incorrect code" in told("no code", 99).content.decode()
 
 
 def test_an_account_takes_so_many_passwords_an_hour_and_no_more(

@@ -164,6 +164,10 @@ ACCOUNT_RATE_LIMITS = {
 }
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
 MFA_ADAPTER = "secondread.serve.accounts.adapter.MFAAdapter"
+MFA_FORMS = {
+    "authenticate": "secondread.serve.accounts.codes.AuthenticateForm",
+    "reauthenticate": "secondread.serve.accounts.codes.ReauthenticateForm",
+}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_ALLOW_UNVERIFIED_EMAIL = True
 MFA_TOTP_ISSUER = "secondread"

@@ -13,6 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
+from secondread.serve.accounts.codes import counted_as
 from secondread.serve.accounts.lockout import forgive
 from secondread.serve.accounts.models import ApiToken, User
 from secondread.serve.audit.models import AuditEvent
@@ -78,6 +79,7 @@ def change_user(request: HttpRequest, number: int) -> HttpResponse:
         User.objects.filter(pk=person.pk).update(is_staff=deed == "make operator")
     elif deed == "unlock":
         forgive(person.username)
+        forgive(counted_as(person.pk))
     else:
         raise Http404
     record(request, f"operator: {deed}", f"user {person.pk}")
