@@ -127,6 +127,11 @@ def test_an_account_takes_so_many_passwords_an_hour_and_no_more(
     assert lockout.spend_check("alice")
 
 
+def test_many_visitors_do_not_make_the_limits_forget(db: None) -> None:
+    cache.set_many({f"limit-{at}": [1.0] for at in range(400)})
+    assert len(cache.get_many([f"limit-{at}" for at in range(400)])) == 400
+
+
 def test_the_right_password_clears_the_count(alice: User, settings: Any) -> None:
     settings.ACCOUNT_RATE_LIMITS = False
     for _ in range(lockout.CHECKS - 1):

@@ -139,7 +139,14 @@ def _database() -> dict[str, Any]:
 DATABASES = {"default": _database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # allauth's rate limits live here; in the database they hold across processes
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache_entries"}}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "cache_entries",
+        # beyond so many a third is forgotten: with Django's 300 a few visitors could push out whose limit was reached
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
 
 # --- accounts
 AUTH_USER_MODEL = "accounts.User"
