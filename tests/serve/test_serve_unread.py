@@ -11,8 +11,11 @@ from functools import partial
 from typing import Any
 
 import pytest
+from gunicorn.config import Config
+from gunicorn.http.errors import InvalidRequestLine
 
 from secondread.serve import unread
+from secondread.serve.web import Log, Worker
 
 
 @pytest.fixture
@@ -117,6 +120,21 @@ def test_the_wish_of_the_client_is_kept(
     server, client = ends
     answered(io.BytesIO(), server, **told)
     assert is_cut(client) is cut
+
+
+def test_the_log_names_no_visitor(ends: tuple[socket.socket, socket.socket], capsys: Any) -> None:
+    server, client = ends
+    config = Config()
+    log = Log(config)
+    worker = Worker(0, 0, [], None, 30, config, log)
+    worker.handle_error(None, server, ("10.1.2.3", 1), InvalidRequestLine("Meier"))
+    worker.tmp.close()
+    log.warning("worth knowing")
+    assert client.recv(20).startswith(b"HTTP/1.1 400")
+    told = capsys.readouterr().err
+    assert "worth knowing" in told
+    assert "10.1.2.3" not in told
+    assert "Meier" not in told
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gunicorn.glogging import Logger
 from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import ThreadWorker
 
@@ -26,6 +27,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         return goes_on
 
 
+class Log(Logger):  # type: ignore[misc]
+    """Names no visitor: gunicorn would write down the address of who sends nonsense, and the nonsense."""
+
+    def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        if not str(msg).startswith("Invalid request from"):
+            super().warning(msg, *args, **kwargs)
+
+
 def main(host: str, port: str, processes: str) -> None:
     from gunicorn.app.wsgiapp import run
 
@@ -36,7 +45,7 @@ def main(host: str, port: str, processes: str) -> None:
         "--worker-class", "secondread.serve.web.Worker",
         "--timeout", "60", "--graceful-timeout", "20", "--keep-alive", "15", "--max-requests", "0",
         "--limit-request-line", "4094", "--no-control-socket", *_beats_in_memory(),
-        "--log-level", "warning", "--error-logfile", "-",
+        "--log-level", "warning", "--error-logfile", "-", "--logger-class", "secondread.serve.web.Log",
     ]  # fmt: skip
     run()
 
