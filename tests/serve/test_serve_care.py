@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 from django.conf import settings as site
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import DatabaseError, OperationalError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from serve_pictures import disc, png
 
 from secondread.core.errors import WrongRequest
 from secondread.serve.audit.models import AuditEvent
@@ -30,6 +32,7 @@ from secondread.serve.bundles.register import register
 from secondread.serve.bundles.shelf import Shelf
 from secondread.serve.health import views as health
 from secondread.serve.reads.models import Read, State, StoredImage, Worker
+from secondread.serve.reads.queue import give_up, waiting
 from secondread.serve.reads.sweeping import sweep
 from secondread.serve.reads.words import percent, verdict_of
 from secondread.serve.reports.pdf import PdfPage, broken
@@ -173,6 +176,30 @@ def test_damaged_and_exchanged_bundles_are_never_read_with(
     assert "no bundle at" in shelf.state()[bundle.sha256]
     seen(shelf.state())
     assert readiness(client)[0] == 503
+
+
+def test_reads_that_wait_for_a_bundle_no_longer_offered_end(
+    as_alice: Client, copied: Path, other_bundle_path: Path
+) -> None:
+    bundle = register([copied])[0]
+    read = queued_read(as_alice, bundle)
+    register([other_bundle_path])
+    shelf = Shelf(1)
+    assert bundle.sha256 not in shelf.state()
+    assert bundle.sha256 in shelf.ready()  # its files are there: what was taken in is read
+    shutil.rmtree(copied)
+    shelf.state()
+    assert give_up(shelf.withdrawn) == 1
+    assert "no longer on this site" in as_alice.get(f"/reads/{read}/").content.decode()
+    assert waiting() == 0
+    shelf.state()
+    assert shelf.withdrawn == []
+
+
+def queued_read(client: Client, bundle: RegisteredBundle) -> str:
+    image = SimpleUploadedFile("x.png", png(disc()))
+    form = {"bundle": bundle.sha256, "image": image}
+    return str(client.post("/read/", form, HTTP_ACCEPT="application/json").json()["reads"][0]["id"])
 
 
 def test_registering_is_all_or_nothing(db: None, copied: Path, bundle_path: Path) -> None:

@@ -6,9 +6,12 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from django.db.models import Exists, OuterRef
+
 from secondread.core.errors import SecondreadError
 from secondread.models.bundle import Bundle
 from secondread.serve.bundles.models import RegisteredBundle
+from secondread.serve.reads.models import PENDING, Read
 
 log = logging.getLogger("secondread.bundles")
 
@@ -29,16 +32,25 @@ class Shelf:
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self.places: dict[str, Place] = {}
+        self.withdrawn: list[str] = []
+        """Digests that reads wait for in vain: no longer offered, and not to be opened."""
 
     def state(self) -> dict[str, str]:
         """Digest of each active bundle and why it cannot be used (empty: it can); looks at the files anew."""
         active = dict(RegisteredBundle.objects.filter(active=True).values_list("sha256", "path"))
-        for sha256, path in active.items():
+        awaited = self._awaited()
+        for sha256, path in (awaited | active).items():
             self._look_after(sha256, Path(path))
         for gone in set(self.places) - set(active):
             if not RegisteredBundle.objects.filter(sha256=gone).exists():
                 del self.places[gone]
+        self.withdrawn = [sha256 for sha256 in awaited if self.places[sha256].bundle is None]
         return {sha256: self.places[sha256].fault for sha256 in active}
+
+    def _awaited(self) -> dict[str, str]:
+        """Bundles that are no longer offered, but were when reads came that still wait for them."""
+        pending = Read.objects.filter(bundle=OuterRef("pk"), state__in=PENDING)
+        return dict(RegisteredBundle.objects.filter(Exists(pending), active=False).values_list("sha256", "path"))
 
     def ready(self) -> list[str]:
         """Digests of what can be read with now."""

@@ -21,6 +21,7 @@ from secondread.serve.reads.models import PENDING, Read, State
 from secondread.serve.statements import Select, Slot, Update, loaded
 
 POISON = "the reading was begun several times and never ended; the image or the bundle may be at fault"
+WITHDRAWN = "the model is no longer on this site; choose another"
 LOOK_AT = 8
 
 
@@ -67,6 +68,13 @@ def give_back(worker: str) -> int:
     """Put back what a worker of this name held when it died, so that nobody waits for its lease."""
     held = Read.objects.filter(state=State.RUNNING, worker=worker)
     return held.update(state=State.QUEUED, lease_until=None)
+
+
+def give_up(bundles: list[str]) -> int:
+    """End what waits for bundles that are gone for good, so that nobody waits for it and it takes no place."""
+    now = timezone.now()
+    left = Read.objects.filter(_free(now), bundle__in=bundles)
+    return left.update(state=State.FAILED, reason=WITHDRAWN, finished=now, lease_until=None) if bundles else 0
 
 
 def waiting() -> int:

@@ -81,8 +81,10 @@ class Desk:
         from django.utils import timezone
 
         from secondread.serve.reads.models import Worker
+        from secondread.serve.reads.queue import give_up
 
         state = self.shelf.state()
+        give_up(self.shelf.withdrawn)
         Worker.objects.update_or_create(name=self.name, defaults={"seen": timezone.now(), "bundles": state})
 
     def _read_one(self) -> bool:
