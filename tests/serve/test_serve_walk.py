@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from serve_pictures import dicom, disc, png, saved, zipped
@@ -125,6 +126,21 @@ def test_the_same_image_is_stored_and_read_once(as_alice: Client, bundle: Regist
     first, second = submit(as_alice, bundle), submit(as_alice, bundle)
     assert first.id == second.id
     assert StoredImage.objects.count() == 1
+
+
+def test_an_image_whose_file_was_lost_is_stored_anew(
+    as_alice: Client, alice: User, bundle: RegisteredBundle, submit: Submit
+) -> None:
+    read = submit(as_alice, bundle)
+    alice.refresh_from_db()
+    held = alice.stored_bytes
+    image_path(read.image_id).unlink()
+    assert as_alice.get(f"/reads/{read.id}/pixels").status_code == 404
+    assert submit(as_alice, bundle).id == read.id
+    assert as_alice.get(f"/reads/{read.id}/pixels").status_code == 200
+    alice.refresh_from_db()
+    assert alice.stored_bytes == held
+    assert len(list(settings.FOLDER.images.rglob("*.npz"))) == 1
 
 
 def test_another_bundle_reads_the_stored_image(

@@ -90,7 +90,7 @@ def take_in(
     try:
         known = _known(user, [file.content_id for file in files])
         for file in files:
-            if file.content_id in known:
+            if file.content_id in known and image_path(known[file.content_id].id).exists():
                 taken.append(Taken(file.name or "image", file.content_id))
             else:
                 _take_file(file, offer, taken, entered)
@@ -162,6 +162,7 @@ def _enter(request: HttpRequest, user: User, bundle: RegisteredBundle, taken: li
                     read = _new_read(image, bundle, entered.batch)
                 else:
                     _uncharge(user, item.stored_bytes)
+                    _restore(image, placed)
                     read = _queued(image, bundle, entered.batch)
                 entered.reads.append((item.label, read))
             if len(entered.reads) > 1:
@@ -185,6 +186,13 @@ def _put_in_place(user: User, taken: list[Taken], placed: dict[str, StoredImage]
                 name=item.label[:255] if user.keep_names else "",
             )  # fmt: skip
             put_in_place(item.draft, image_path(image.id))
+
+
+def _restore(image: StoredImage, placed: dict[str, StoredImage]) -> None:
+    """Give a known image whose file was lost, by a restored backup perhaps, the file that came now."""
+    new = placed.get(image.content_id)
+    if new is not None and new is not image and not image_path(image.id).exists():
+        put_in_place(image_path(new.id), image_path(image.id))
 
 
 def _remove(images: Iterable[StoredImage]) -> None:
