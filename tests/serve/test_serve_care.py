@@ -25,12 +25,15 @@ from hypothesis import strategies as st
 from serve_pictures import disc, png
 
 from secondread.core.errors import WrongRequest
+from secondread.serve.accounts.models import User
 from secondread.serve.audit.models import AuditEvent
 from secondread.serve.audit.record import record
 from secondread.serve.bundles.models import RegisteredBundle
 from secondread.serve.bundles.register import register
 from secondread.serve.bundles.shelf import Shelf
 from secondread.serve.health import views as health
+from secondread.serve.limits import Limits
+from secondread.serve.reads.door import Vanished, read_again
 from secondread.serve.reads.models import Read, State, StoredImage, Worker
 from secondread.serve.reads.queue import give_up, waiting
 from secondread.serve.reads.sweeping import sweep
@@ -194,6 +197,17 @@ def test_reads_that_wait_for_a_bundle_no_longer_offered_end(
     assert waiting() == 0
     shelf.state()
     assert shelf.withdrawn == []
+
+
+def test_reading_again_needs_an_image_and_no_room(as_alice: Client, alice: User, bundle: Any, settings: Any) -> None:
+    settings.LIMITS = Limits(quota_bytes=1)
+    User.objects.filter(pk=alice.pk).update(stored_bytes=2)  # the operator made the share smaller
+    image = StoredImage.objects.create(owner=alice, content_id="0" * 64)
+    assert read_again(alice, image, bundle).state == State.QUEUED
+    Read.objects.all().delete()
+    StoredImage.objects.all().delete()
+    with pytest.raises(Vanished):
+        read_again(alice, image, bundle)
 
 
 def queued_read(client: Client, bundle: RegisteredBundle) -> str:

@@ -110,9 +110,11 @@ def take_in(
 
 
 def read_again(user: User, image: StoredImage, bundle: RegisteredBundle) -> Read:
-    """Enter a stored image into the queue of another bundle."""
+    """Enter a stored image into the queue of another bundle; raises `Vanished`."""
     with transaction.atomic():
-        _charge(user, 0)
+        User.objects.filter(pk=user.pk).update(stored_bytes=F("stored_bytes"))  # locks, as `_charge` does
+        if not StoredImage.objects.filter(pk=image.pk).exists():
+            raise Vanished
         read = _queued(image, bundle, uuid.uuid4())
     ring(settings.FOLDER.bells, WORK, read.id)
     return read

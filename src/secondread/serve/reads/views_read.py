@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
@@ -105,7 +105,10 @@ def again(request: HttpRequest, identifier: uuid.UUID) -> HttpResponse:
     if bundle is None:
         messages.error(request, "Choose a model that this site offers.")
         return redirect("read", identifier)
-    new = door.read_again(user, image, bundle)
+    try:
+        new = door.read_again(user, image, bundle)
+    except door.Vanished as error:
+        raise Http404 from error
     record(request, "upload", f"read {new.id}", "again, with another bundle")
     await_end(new, 3.0)
     return redirect("read", new.id)
