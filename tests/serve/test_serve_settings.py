@@ -48,12 +48,19 @@ def test_preparing_enters_bundles_or_says_what_is_wrong_with_them(tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "value"),
     [("SECONDREAD_HTTPS", "perhaps"), ("SECONDREAD_SIGNUP", "ajar"), ("SECONDREAD_LIMIT_FILES", "0"),
-     ("SECONDREAD_LIMIT_FILE_BYTES", "many"), ("SECONDREAD_PROXIES", "x")],
+     ("SECONDREAD_LIMIT_FILE_BYTES", "many"), ("SECONDREAD_PROXIES", "x"), ("SECONDREAD_PROXIES", "-1"),
+     ("SECONDREAD_LOG", "loud"), ("SECONDREAD_PACS_URL", "orthanc"), ("DATABASE_URL", "nonsense"),
+     ("DATABASE_URL", "foo://user:word@host/name")],
 )  # fmt: skip
 def test_senseless_settings_stop_the_start(name: str, value: str, tmp_path: Path) -> None:
     told = manage("check", SECONDREAD_FOLDER=str(tmp_path), **{name: value})
     assert told.returncode != 0
     assert "ImproperlyConfigured" in told.stderr
+
+
+def test_hosts_may_be_separated_by_commas_and_spaces(tmp_path: Path) -> None:
+    told = manage("diffsettings", SECONDREAD_FOLDER=str(tmp_path), SECONDREAD_HOSTS="a.example, b.example")
+    assert "ALLOWED_HOSTS = ['a.example', 'b.example']" in told.stdout
 
 
 def test_the_secret_is_made_once_and_is_private(tmp_path: Path) -> None:

@@ -60,7 +60,11 @@ HTTPS = _boolean("SECONDREAD_HTTPS")
 SIGNUP_OPEN = _choice("SECONDREAD_SIGNUP", "open", ("open", "closed")) == "open"
 KEEP_UIDS = _boolean("SECONDREAD_KEEP_UIDS")
 PACS_URL = env.str("SECONDREAD_PACS_URL", default="")
-ALLOWED_HOSTS = env.list("SECONDREAD_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+if PACS_URL and not PACS_URL.startswith(("http://", "https://")):
+    raise ImproperlyConfigured(f"SECONDREAD_PACS_URL is {PACS_URL!r}; it begins with http:// or https://")
+if TRUSTED_PROXIES < 0:
+    raise ImproperlyConfigured("SECONDREAD_PROXIES may not be below 0")
+ALLOWED_HOSTS = [host.strip() for host in env.list("SECONDREAD_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])]
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -116,6 +120,8 @@ TEMPLATES = [
 def _database() -> dict[str, Any]:
     """The database of DATABASE_URL, or SQLite: every commit on disk before it is answered, writers wait their turn."""
     found: dict[str, Any] = env.db_url("DATABASE_URL", default=f"sqlite:///{FOLDER.database}")
+    if not found.get("ENGINE", "").endswith(("sqlite3", "postgresql", "mysql")):  # unsaid: it may hold a password
+        raise ImproperlyConfigured("DATABASE_URL begins with neither postgres:// nor mysql:// nor sqlite:///")
     found |= {"CONN_MAX_AGE": 300}
     options = found.setdefault("OPTIONS", {})
     if found["ENGINE"].endswith("sqlite3"):
@@ -237,13 +243,14 @@ USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"only_faults": {"()": "secondread.serve.pages.failures.OnlyFaults"}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.str("SECONDREAD_LOG", default="INFO")},
+    "root": {"handlers": ["console"], "level": _choice("SECONDREAD_LOG", "INFO", LEVELS)},
     "loggers": {
         # what a stranger puts into an address or a Host header is not for the log
         "django.request": {"level": "ERROR", "filters": ["only_faults"]},
