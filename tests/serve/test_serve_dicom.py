@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import subprocess
 import threading
+import zlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -20,6 +22,7 @@ from serve_pictures import dicom, disc, png
 from secondread.serve.audit.models import AuditEvent
 from secondread.serve.dicom.structured import finding_code
 from secondread.serve.reads.models import Read
+from secondread.serve.reports.pdf import WIDTH
 
 NEEDS = pytest.mark.skipif(not shutil.which("dciodvfy"), reason="dciodvfy (dicom3tools) is not installed")
 
@@ -96,6 +99,18 @@ def test_dcmtk_sees_the_pixels_we_wrote(as_alice: Client, bundle: Any, submit: A
 
     with Image.open(tmp_path / "a.ppm") as seen:
         assert np.array_equal(np.asarray(seen), pydicom.dcmread(io.BytesIO(content)).pixel_array)
+
+
+def test_a_long_headline_stays_on_the_page(as_alice: Client, bundles: list[Any], submit: Any) -> None:
+    read = submit(as_alice, bundles[1], png(disc()))
+    names = ["normal", "Cardiomegaly", "Consolidation", "Infiltration", "Pleural Thickening", "Pneumothorax"]
+    told = read.result | {"probabilities": dict.fromkeys(names, 0.9)}
+    Read.objects.filter(id=read.id).update(state="read", decision=" | ".join(names), result=told)
+    content = as_alice.get(f"/reads/{read.id}/report.pdf").content
+    drawn = zlib.decompressobj().decompress(content.partition(b"stream\n")[2]).decode("cp1252")
+    lines = re.findall(r"BT /F2 19 Tf .* rg ([\d.]+) [\d.]+ Td \((.*)\) Tj ET", drawn)
+    assert " ".join(words for _, words in lines).startswith("6 findings: normal, Cardiomegaly")
+    assert all(float(left) + 0.55 * 19 * len(words) < WIDTH for left, words in lines)
 
 
 def test_classes_without_a_code_carry_their_name() -> None:

@@ -32,11 +32,11 @@ class PdfPage:
         self.drawn.append(f"BT /{font} {size} Tf {_rgb(colour)} rg {x:.2f} {y:.2f} Td ({_escaped(words)}) Tj ET")
 
     def paragraph(
-        self, x: float, y: float, words: str, width: float, size: float = 10, colour: Colour = BLACK
+        self, x: float, y: float, words: str, width: float, size: float = 10, colour: Colour = BLACK, bold: bool = False
     ) -> float:
         """Text broken into lines; gives the height left below it."""
         for line in broken(words, int(width / (size * AVERAGE_WIDTH))):
-            self.text(x, y, line, size, colour=colour)
+            self.text(x, y, line, size, bold, colour)
             y -= size * 1.4
         return y
 

@@ -20,6 +20,8 @@ MARGIN = 48.0
 GREY, PALE, INK, AMBER = (0.38, 0.43, 0.5), (0.91, 0.93, 0.95), (0.09, 0.36, 0.46), (0.99, 0.95, 0.85)
 PICTURE = 230.0
 MOST_BARS = 14
+BOLD_SHARE = 0.85
+"""Of a line: bold letters are wider than those that lines are broken by."""
 STRONGEST = 0.6
 
 
@@ -29,8 +31,9 @@ def report_pdf(read: Read, stored: StoredPixels) -> bytes:
     page.box(0, HEIGHT - 34, WIDTH, 34, AMBER)
     page.text(MARGIN, HEIGHT - 21, DISCLAIMER, 10, bold=True)
     page.text(MARGIN, HEIGHT - 66, "secondread: second reading of an image", 9, colour=GREY)
-    page.text(MARGIN, HEIGHT - 92, verdict.headline, 19, bold=True)
-    y = page.paragraph(MARGIN, HEIGHT - 112, verdict.sentence, WIDTH - 2 * MARGIN, 10.5)
+    wide = WIDTH - 2 * MARGIN
+    y = page.paragraph(MARGIN, HEIGHT - 92, verdict.headline, BOLD_SHARE * wide, 19, bold=True) + 6.6
+    y = page.paragraph(MARGIN, y, verdict.sentence, wide, 10.5)
     y = _pictures(page, y - 6, read, stored)
     y = _bars(page, y - 22, verdict)
     for name, text in verdict.texts[:3]:
