@@ -52,6 +52,12 @@ def test_sign_up_log_out_log_in_change_password(db: None) -> None:
     assert {"sign-up", "login", "logout", "login failed", "password changed"} <= set(actions)
 
 
+def test_who_was_logged_out_meanwhile_is_told_so_by_the_upload_page(db: None) -> None:
+    answer = Client().post("/read/", HTTP_ACCEPT="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (401, "logged_out")
+    assert Client().post("/read/").status_code == 302
+
+
 def test_weak_passwords_are_refused(db: None) -> None:
     for weak in ("password12", "1234567890", "short"):
         Client().post("/accounts/signup/", {"username": "carla", "password1": weak, "password2": weak})

@@ -30,8 +30,15 @@ PATIENCE = 3.0
 
 @csrf_exempt  # checked below, after it is known that there is room: checking reads the body
 @require_http_methods(["GET", "HEAD", "POST"])
-@login_required
 def upload(request: HttpRequest) -> HttpResponse:
+    if request.method == "POST" and wants_json(request) and not request.user.is_authenticated:
+        # a script that is led to the log-in page cannot say what happened
+        return answer(request, 401, "Logged out", "You are logged out. Log in and send it again.", code="logged_out")
+    return _upload(request)
+
+
+@login_required
+def _upload(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return _page(request)
     try:
