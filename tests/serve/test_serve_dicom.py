@@ -118,6 +118,11 @@ def test_classes_without_a_code_carry_their_name() -> None:
     own = finding_code("A very long class nobody coded")
     assert own.scheme_designator == "99SECONDREAD"
     assert (own.meaning, len(own.value) <= 16) == ("A very long class nobody coded", True)
+    assert finding_code("lung opacity").value == "LUNG_OPACITY"
+    names = ("pleural thickening left", "pleural thickening right", "良性", "恶性", "grade +", "grade -")
+    codes = {finding_code(name).value for name in names}
+    assert len(codes) == len(names)
+    assert all(len(code) <= 16 for code in codes)
 
 
 class Archive(BaseHTTPRequestHandler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from highdicom.sr import (
@@ -48,6 +49,8 @@ KNOWN = {
     "tumor": ("108369006", "SCT", "Neoplasm"),
     "normal": ("17621005", "SCT", "Normal"),
 }
+MOST_LETTERS = 16
+"""Of a code value (PS3.5, VR SH)."""
 CHEST = CodedConcept("399208008", "SCT", "Plain chest X-ray")
 IMAGING = CodedConcept("363679005", "SCT", "Imaging procedure")
 
@@ -85,7 +88,10 @@ def finding_code(name: str) -> CodedConcept:
     plain = re.sub(r"[^a-z0-9]+", " ", name.lower()).strip()
     if plain in KNOWN:
         return CodedConcept(*KNOWN[plain])
-    return CodedConcept(plain.replace(" ", "_").upper()[:16] or "CLASS", PRIVATE, name[:64])
+    code = plain.replace(" ", "_").upper()
+    if plain != name.lower() or len(code) > MOST_LETTERS:  # cut, or written in other letters: two may look the same
+        code = f"{code[:7]}_{hashlib.sha256(name.encode()).hexdigest()[:8].upper()}".lstrip("_")
+    return CodedConcept(code, PRIVATE, name[:64])
 
 
 def _group(read: Read, bar: Bar, source: Dataset) -> MeasurementsAndQualitativeEvaluations:
