@@ -7,15 +7,16 @@ import io
 import socket
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import pytest
 from gunicorn.config import Config
 from gunicorn.http.errors import InvalidRequestLine
+from gunicorn.workers.gthread import TConn
 
-from secondread.serve import unread
-from secondread.serve.web import Log, Worker
+from secondread.serve import unread, web
 
 
 @pytest.fixture
@@ -122,11 +123,31 @@ def test_the_wish_of_the_client_is_kept(
     assert is_cut(client) is cut
 
 
+@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf"])
+def test_a_client_that_falls_silent_holds_no_thread(
+    said: bytes, ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    server, client = ends
+    monkeypatch.setattr(web, "SILENCE", 0.05)
+    config = Config()
+    worker = web.Worker(0, 0, [], None, 30, config, web.Log(config))
+    worker.wsgi = lambda environ, start_response: [environ["wsgi.input"].read()]
+    worker.tmp.close()
+    client.sendall(said)
+    with ThreadPoolExecutor() as threads:
+        try:
+            connection = TConn(config, server, ("10.1.2.3", 1), ("127.0.0.1", 80))
+            assert threads.submit(worker.handle, connection).result(5.0) is False
+        finally:
+            client.close()
+    assert capsys.readouterr().err == ""
+
+
 def test_the_log_names_no_visitor(ends: tuple[socket.socket, socket.socket], capsys: Any) -> None:
     server, client = ends
     config = Config()
-    log = Log(config)
-    worker = Worker(0, 0, [], None, 30, config, log)
+    log = web.Log(config)
+    worker = web.Worker(0, 0, [], None, 30, config, log)
     worker.handle_error(None, server, ("10.1.2.3", 1), InvalidRequestLine("Meier"))
     worker.tmp.close()
     log.warning("worth knowing")

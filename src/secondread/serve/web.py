@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,16 @@ from secondread.serve.processes import THREADS
 
 GOODBYE = 0.2
 """Seconds for which a connection that ends waits for its client to hang up."""
+SILENCE = 20.0
+"""Seconds after which a client that says nothing in the middle of its request loses the thread that listens to it."""
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """Takes leave of a client in its own thread; gunicorn does so, for two seconds, in the one that accepts all."""
 
     def handle(self, conn: Any) -> Any:
+        seconds, rest = divmod(SILENCE, 1)  # the kernel's own limit: gunicorn sets its sockets to wait for ever
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(seconds), int(1e6 * rest)))
         goes_on = super().handle(conn)
         if goes_on is False:
             close_graceful(conn.sock, GOODBYE)
@@ -33,6 +39,10 @@ class Log(Logger):  # type: ignore[misc]
     def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         if not str(msg).startswith("Invalid request from"):
             super().warning(msg, *args, **kwargs)
+
+    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        if not isinstance(sys.exc_info()[1], BlockingIOError):  # else a client fell silent, which is no fault of ours
+            super().exception(msg, *args, **kwargs)
 
 
 def main(host: str, port: str, processes: str) -> None:
