@@ -40,6 +40,9 @@ def test_every_value_has_a_default() -> None:
         ({"train": {"models": []}}, ["train.models", "at least 1"]),
         ({"train": {"clip": float("inf")}}, ["train.clip", "finite"]),
         ({"train": {"engine": {"threads": 0}}}, ["train.engine.threads: Input", "or equal to 1, or: Input", "'auto'"]),
+        ({"train": {"uncertain": "zeroes"}}, ["train.uncertain", "zeros"]),
+        ({"train": {"weights": "trail:a/b/c"}}, ["train.weights", "trial:STUDY/ARM/MODEL"]),
+        ({"synthesize": {"extractors": ["incepton"]}}, ["synthesize.extractors.0", "inception"]),
         ({"train": {"fit": "squash"}}, ["train.fit", "stretch", "pad", "crop"]),
         ({"train": {"keep": "last"}}, ["train", "early_stop: null"]),
         ({"train": {"models": [{"aux": True}]}}, ["train.models.0", "name"]),
@@ -78,6 +81,12 @@ def test_a_mistake_is_named_with_what_is_valid(sections: dict[str, object], word
     ("sections", "words"),
     [
         ({"evaluate": {"primary": "acuracy"}}, "did you mean 'accuracy'"),
+        ({"arms": {"copies": {"balance": {"name": "duplicate", "as": "gan"}}}}, "'gan' is no arm that adds"),
+        (
+            {"synthesize": {"before_split": ["wgan"], "gans": ["dcgan"]}, "prepare": {"allow_leakage": True}},
+            "no GAN 'wgan'. Trained: dcgan",
+        ),
+        ({"synthesize": {"gans": [{"name": "dcgan", "augment": ["flip"]}]}}, "'translation'"),
         ({"explain": {"models": ["vgg16"]}}, "plain/resnet18"),
     ],
 )

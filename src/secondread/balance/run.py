@@ -18,6 +18,7 @@ from secondread.core.files import sha256_of_json
 from secondread.core.registry import resolve
 from secondread.core.spec import PartRef, Study
 from secondread.core.studydir import StudyDir, Unit, needed
+from secondread.core.studyfile import controlled
 from secondread.core.tables import PLAN_COLUMNS, SYNTHETIC_COLUMNS, labels_of, read_dataset, read_table, write_table
 from secondread.core.trials import folds
 
@@ -77,19 +78,9 @@ def _added_by(study: Study, where: StudyDir, policy: PartRef, repeat: int, fold:
     synthetic = _synthetic(where, repeat, fold)
     if policy.name != "duplicate":
         return synthetic
-    plan = plan_of(study, where, _controlled(study, policy), repeat, fold)
+    plan = plan_of(study, where, controlled(study, policy), repeat, fold)
     added = plan[plan["synthetic"].astype(bool)][["row_id", "times"]]
     return synthetic.merge(added, on="row_id", how="inner")
-
-
-def _controlled(study: Study, policy: PartRef) -> str:
-    """The arm that a `duplicate` arm is the control of; raises `WrongRequest` when there is none."""
-    arm = str(policy.options.get("as", policy.options.get("as_", policy.label)))
-    if arm not in study.arms or "from" not in study.arm(arm)[0].options:
-        able = [name for name in study.arms if "from" in study.arm(name)[0].options]
-        raise WrongRequest(f"balance: duplicate: as: {arm!r} is no arm that adds synthetic images. "
-                           f"Valid: {', '.join(able) or 'none'}")  # fmt: skip
-    return arm
 
 
 def _rows_with_split(where: StudyDir, repeat: int, fold: int) -> pd.DataFrame:
@@ -120,16 +111,16 @@ def _unit(study: Study, where: StudyDir, arm: str, repeat: int, fold: int) -> Un
     }
     inputs = [where.clean_rows, where.splits, where.dataset]
     if generator is not None:  # what other GANs made is none of this plan's business
-        controlled = study.arm(_controlled(study, policy))[0] if policy.name == "duplicate" else policy
+        source = study.arm(controlled(study, policy))[0] if policy.name == "duplicate" else policy
         settings["synthetic"] = _digest(where, generator, repeat, fold)
-        settings["of"] = controlled.as_written()
+        settings["of"] = source.as_written()
         inputs += [] if where.synthetic_rows.exists() else [where.synthetic_rows]
     return Unit("balance", f"{arm} r{repeat}f{fold}", path.parent, settings, inputs, path.with_suffix(".done.json"))
 
 
 def _generator(study: Study, policy: PartRef) -> str | None:
     if policy.name == "duplicate":
-        policy = study.arm(_controlled(study, policy))[0]
+        policy = study.arm(controlled(study, policy))[0]
     named = policy.options.get("from", policy.options.get("from_"))
     return None if named is None else str(named)
 

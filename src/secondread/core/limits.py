@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -24,8 +25,15 @@ def _distinct(given: list[Any]) -> list[Any]:
     return given
 
 
+def _weights(given: str) -> str:
+    if ":" in given and not re.match("trial:[^/]+/[^/]+/.", given):
+        raise ValueError("weights are none, imagenet, trial:STUDY/ARM/MODEL or a file")
+    return given
+
+
 Seeds = Annotated[list[Whole], Field(min_length=1), AfterValidator(_distinct)]
 Names = Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)]
+Weights = Annotated[str, AfterValidator(_weights)]
 
 
 def described(annotation: Any) -> str:

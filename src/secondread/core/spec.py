@@ -7,9 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from secondread.core.arms import merged, placed
-from secondread.core.limits import AboveZero, BelowOne, Count, Fraction, Names, Positive, Seeds, Whole
+from secondread.core.limits import AboveZero, BelowOne, Count, Fraction, Names, Positive, Seeds, Weights, Whole
 
 Normalise = Literal["dataset", "image"]
+Uncertain = Literal["ignore", "zeros", "ones", "multi_class", "smooth"]
+Extractor = Annotated[str, Field(pattern=r"^(task|inception|timm/.+)$")]
 
 
 class Section(BaseModel):
@@ -105,7 +107,7 @@ class Synthesize(Section):
     """Which generator draws the samples: of the varied and sharp sheets that with the least KID, or the last."""
     patience: Count | None = None
     """End a GAN after so many sheets in a row none of which is better to keep."""
-    extractors: list[str] = ["task"]
+    extractors: list[Extractor] = ["task"]
     """`task` (trained on this fold's training rows), `inception`, or `timm/<name>`."""
     extractor_weights: dict[str, str] = {}
     before_split: list[str] = []
@@ -146,8 +148,8 @@ class Train(Section):
     """By the mean and spread of the training pixels, or each image by its own, so that exposure does not matter."""
     regime: PartRef = ref("full")
     loss: PartRef = ref("cross_entropy")
-    uncertain: str | dict[str, str] = "ignore"
-    """What becomes of labels of −1: ignore, zeros, ones, multi_class or smooth; one for all or one per label."""
+    uncertain: Uncertain | dict[str, Uncertain] = "ignore"
+    """What becomes of labels of −1; one for all or one per label."""
     augment: PartRef = ref("none")
     epochs: Count = 20
     """One epoch is as many steps as it takes to see every real training image once, in every arm alike."""
@@ -163,7 +165,7 @@ class Train(Section):
     ema: BelowOne = 0.0
     label_smoothing: BelowOne = 0.0
     layer_decay: AboveZero = 1.0
-    weights: str = "none"
+    weights: Weights = "none"
     """`none`, `imagenet`, a file, or `trial:STUDY/ARM/MODEL`."""
     head: Head = Head()
     seeds: Seeds = [0]

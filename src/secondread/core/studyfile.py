@@ -90,8 +90,12 @@ def _sources(study: Study) -> list[PartRef]:
 
 def _arms_find_their_gans(study: Study) -> None:
     trained = [gan.label for gan in study.synthesize.gans]
+    if unknown := sorted(set(study.synthesize.before_split) - set(trained)):
+        raise WrongRequest(f"synthesize.before_split: there is no GAN {unknown[0]!r}. Trained: {', '.join(trained)}")
     for arm in study.arms:
         balance, train = study.arm(arm)
+        if balance.name == "duplicate":
+            controlled(study, balance)
         wanted = balance.options.get("from")
         if wanted is not None and train.fit != study.train.fit:
             raise WrongRequest(
@@ -103,6 +107,17 @@ def _arms_find_their_gans(study: Study) -> None:
                 f"arms: {arm}: balance takes images from {wanted!r}, which synthesize.gans does not train. "
                 f"Trained: {', '.join(trained) or 'none'}"
             )
+
+
+def controlled(study: Study, policy: PartRef) -> str:
+    """The arm that a `duplicate` policy is the control of; raises `WrongRequest` when there is none."""
+    arm = str(policy.options.get("as", policy.options.get("as_", policy.label)))
+    able = [name for name in study.arms if "from" in study.arm(name)[0].options]
+    if arm not in able:
+        raise WrongRequest(
+            f"balance: duplicate: as: {arm!r} is no arm that adds synthetic images. Valid: {', '.join(able) or 'none'}"
+        )
+    return arm
 
 
 def _named_models_exist(study: Study) -> None:

@@ -13,6 +13,7 @@ from secondread.learning.gan_loop import Gan
 from secondread.synthesize.networks import Critic, Generator, Norm
 
 OnCollapse = Literal["stop", "warn"]
+Change = Literal["colour", "translation", "cutout"]
 
 
 @part("gans", "dcgan")
@@ -27,7 +28,7 @@ def dcgan(
     lr: Positive = 2e-4,
     beta1: BelowOne = 0.5,
     ema: BelowOne = 0.999,
-    augment: list[str] = ["translation", "cutout"],  # noqa: B006  (never changed)
+    augment: list[Change] = ["translation", "cutout"],  # noqa: B006  (never changed)
     on_collapse: OnCollapse = "stop",
 ) -> Gan:
     """DCGAN: non-saturating cross entropy, BatchNorm, Adam 2e-4 (0.5, 0.999).
@@ -62,7 +63,7 @@ def wgan(
     critic_steps: Count = 5,
     eager_critic: bool = False,
     ema: BelowOne = 0.999,
-    augment: list[str] = ["translation", "cutout"],  # noqa: B006
+    augment: list[Change] = ["translation", "cutout"],  # noqa: B006
     on_collapse: OnCollapse = "stop",
 ) -> Gan:
     """WGAN: Wasserstein critic with clipped weights, RMSprop 5e-5, five critic updates per generator update.
@@ -101,7 +102,7 @@ def wgan_gp(
     critic_steps: Count = 5,
     norm: Literal["layer", "none"] = "layer",
     ema: BelowOne = 0.999,
-    augment: list[str] = ["translation", "cutout"],  # noqa: B006
+    augment: list[Change] = ["translation", "cutout"],  # noqa: B006
     on_collapse: OnCollapse = "stop",
 ) -> Gan:
     """WGAN-GP: Wasserstein critic with a gradient penalty, no BatchNorm in the critic, Adam 1e-4 (0, 0.9).

@@ -12,7 +12,6 @@ from torch import Tensor
 from secondread.core.errors import WrongRequest
 from secondread.train.loss_types import Loss
 
-POLICIES = ("ignore", "zeros", "ones", "multi_class", "smooth")
 SMOOTH = (0.55, 0.85)  # Pham et al. 2019, label smoothing of uncertain labels taken as positive
 UNCERTAIN = -1.0
 
@@ -23,11 +22,9 @@ def policies_of(written: str | Mapping[str, str], classes: Sequence[str]) -> lis
         named = dict.fromkeys(classes, written)
     else:
         named = dict.fromkeys(classes, "ignore") | dict(written)
-    for label, policy in named.items():
+    for label in named:
         if label not in classes:
             raise WrongRequest(f"train.uncertain: there is no class {label!r}. Classes: {', '.join(classes)}")
-        if policy not in POLICIES:
-            raise WrongRequest(f"train.uncertain: {policy!r} is not one of {', '.join(POLICIES)}")
     return [named[label] for label in classes]
 
 
