@@ -118,6 +118,28 @@ def test_lookup_tables_agree_with_dcmtk(photometric: str, tmp_path: Path) -> Non
     assert np.abs(full - golden.dcm2pnm(modality, tmp_path, "-W").astype(int)).max() <= 1
 
 
+def test_tables_in_big_endian_files_are_read_in_their_order() -> None:
+    from pydicom.uid import ExplicitVRBigEndian
+
+    curve = np.round(65535 * (np.arange(4096) / 4095) ** 0.5).astype(np.int64)
+
+    def files(syntax: str) -> list[bytes]:
+        order = ">u2" if syntax == ExplicitVRBigEndian else "<u2"
+        item = golden.table_item(curve, 0, 16)
+        del item.LUTData
+        item.add_new("LUTData", "OW", curve.astype(order).tobytes())
+        colours = {}
+        for turn, name in enumerate(("Red", "Green", "Blue")):
+            colours[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+            colours[f"{name}PaletteColorLookupTableData"] = (curve[turn:4096:16][:256]).astype(order).tobytes()
+        return [golden.dicom_bytes(syntax=syntax, VOILUTSequence=[item]),
+                golden.dicom_bytes(syntax=syntax, ModalityLUTSequence=[item], ModalityLUTType="US"),
+                golden.dicom_bytes(bits=8, syntax=syntax, photometric="PALETTE COLOR", **colours)]  # fmt: skip
+
+    for little, big in zip(files(ExplicitVRLittleEndian), files(ExplicitVRBigEndian), strict=True):
+        np.testing.assert_array_equal(display_pixels(decode(big)), display_pixels(decode(little)))
+
+
 def test_eight_bits_in_big_endian_words() -> None:
     import pydicom
     from pydicom.uid import ExplicitVRBigEndian

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from secondread.images.decode_types import Display, Refusal
-from secondread.images.dicom_frame import JPEG_DCT, Shape, Stored
+from secondread.images.dicom_frame import BIG_ENDIAN, JPEG_DCT, Shape, Stored
 
 MAX_TABLE = 65_536
 MAX_TABLE_BITS = 16
@@ -28,7 +28,7 @@ def grey_pixels(
     first = -(2 ** (bits - 1)) if shape.signed else 0
     slope, intercept = _rescale(dataset)
     if _has_items(dataset, "ModalityLUTSequence"):
-        table, table_first, bits = _table(dataset.ModalityLUTSequence[0])
+        table, table_first, bits = _table(dataset, dataset.ModalityLUTSequence[0])
         values = table[np.clip(values.astype(np.int64) + first - table_first, 0, len(table) - 1)]
         first, slope, intercept = 0, 1.0, 0.0
     top = 2**bits - 1
@@ -89,7 +89,7 @@ def _rescale(dataset: Dataset) -> tuple[float, float]:
 def _display(dataset: Dataset, slope: float, intercept: float, first: int, inverted: bool) -> Display:
     base: dict[str, Any] = {"slope": slope, "intercept": intercept, "first": first, "inverted": inverted}
     if _has_items(dataset, "VOILUTSequence"):
-        table, table_first, bits = _table(dataset.VOILUTSequence[0])
+        table, table_first, bits = _table(dataset, dataset.VOILUTSequence[0])
         return Display(**base, table=table, table_first=table_first, table_bits=bits)
     if dataset.get("WindowWidth") in (None, "") or dataset.get("WindowCenter") in (None, ""):
         return Display(**base)
@@ -106,15 +106,22 @@ def _has_items(dataset: Dataset, name: str) -> bool:
     return name in dataset and bool(dataset[name].value)
 
 
-def _table(item: Dataset) -> tuple[NDArray[np.uint16], int, int]:
+def _table(dataset: Dataset, item: Dataset) -> tuple[NDArray[np.uint16], int, int]:
     """Entries, first value mapped, and bits of a modality or VOI table (PS3.3 C.11.1.1), its bounds checked."""
     entries, first, bits = (int(value) for value in item.LUTDescriptor)
     entries = entries or MAX_TABLE
     data = item.LUTData
-    values = np.frombuffer(data, "<u2") if isinstance(data, bytes) else np.atleast_1d(np.asarray(data))
+    values = np.frombuffer(_in_order(dataset, data), "<u2") if isinstance(data, bytes) else np.atleast_1d(data)
     if entries > MAX_TABLE or not 8 <= bits <= MAX_TABLE_BITS or len(values) < entries:
         raise Refusal("damaged", f"a lookup table of {entries} entries of {bits} bits holds {len(values)}")
     return values[:entries].astype(np.int64).clip(0, 2**bits - 1).astype(np.uint16), first, bits
+
+
+def _in_order(dataset: Dataset, words: bytes) -> bytes:
+    """16-bit words of a table low byte first: pydicom leaves them as they stand in a big-endian file."""
+    if str(dataset.file_meta.TransferSyntaxUID) != BIG_ENDIAN:
+        return words
+    return np.frombuffer(words[: len(words) // 2 * 2], ">u2").astype("<u2").tobytes()
 
 
 def _through_palette(dataset: Dataset, indices: NDArray[np.uint16], shape: Shape) -> NDArray[np.uint8]:
@@ -124,7 +131,7 @@ def _through_palette(dataset: Dataset, indices: NDArray[np.uint16], shape: Shape
             raise Refusal("unsupported_colour", "the palette is segmented or missing")
         entries, first, bits = (int(v) for v in dataset[f"{name}PaletteColorLookupTableDescriptor"].value)
         entries = entries or MAX_TABLE
-        data = bytes(dataset[f"{name}PaletteColorLookupTableData"].value)
+        data = _in_order(dataset, bytes(dataset[f"{name}PaletteColorLookupTableData"].value))
         values = np.frombuffer(data[: entries * 2], "<u2") if len(data) >= entries * 2 else np.frombuffer(data, "u1")
         if entries > MAX_TABLE or bits not in (8, 16) or len(values) < entries:
             raise Refusal("damaged", f"a palette of {entries} entries of {bits} bits holds {len(values)}")
