@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from secondread.core.errors import WrongRequest
 from secondread.core.registry import find, parts, resolve
 from secondread.core.spec import ref
 from secondread.images.augment import Augment
@@ -51,6 +52,21 @@ def test_shape_range_and_grey_are_kept(name: str, channels: int) -> None:
     assert changed.max() <= 255
     torch.testing.assert_close(changed, changed[:, :1].expand_as(changed))
     assert not torch.equal(changed, images)
+
+
+def windowed_by(reach: float) -> Augment:
+    """The augmentation of which all else is left out."""
+    still = dict.fromkeys(("rotation", "shift", "zoom", "aspect", "gamma", "sharpness", "noise"), 0.0)
+    made: Augment = resolve("augment", ref("acquisition", window=reach, **still))()
+    return made
+
+
+def test_the_widest_window_turns_no_image_into_its_negative() -> None:
+    with pytest.raises(WrongRequest, match="window"):
+        windowed_by(0.5)
+    ramps = torch.linspace(0, 255, 32).expand(500, 1, 32, 32).contiguous()
+    changed = windowed_by(0.49)(ramps, one_hot(500), chance())[0]
+    assert (changed.diff(dim=-1) >= 0).all()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -33,6 +33,8 @@ from secondread.images.augment_photometry import (
 Augment = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 Change = Callable[[Tensor, torch.Generator], Tensor]
 Degrees = Annotated[float, Field(ge=0.0, le=180.0)]
+BelowHalf = Annotated[float, Field(ge=0.0, lt=0.5)]
+"""From one half on, the black point may pass the white point: the image would become its negative."""
 Flip = Literal["none", "horizontal", "vertical", "both"]
 
 
@@ -130,7 +132,7 @@ def acquisition(
     zoom: BelowOne = 0.2,
     aspect: BelowOne = 0.2,
     gamma: BelowOne = 0.5,
-    window: BelowOne = 0.15,
+    window: BelowHalf = 0.15,
     sharpness: BelowOne = 0.6,
     noise: BelowOne = 0.02,
 ) -> Augment:
