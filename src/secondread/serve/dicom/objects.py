@@ -20,7 +20,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from secondread.serve.dicom.captions import with_caption
 from secondread.serve.dicom.keep import UUID_ROOT
-from secondread.serve.dicom.structured import structured_report
+from secondread.serve.dicom.structured import UNICODE, structured_report
 from secondread.serve.reads.models import Read
 from secondread.serve.reads.pixels import StoredPixels
 from secondread.serve.reports.sheet import picture_with_heat
@@ -79,6 +79,7 @@ def _capture(read: Read, stored: StoredPixels) -> Dataset:
         study_date="", study_time="",
         patient_orientation=(rows, columns),
     )  # fmt: skip
+    made.SpecificCharacterSet = UNICODE
     made.ContentDate, made.ContentTime = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
     made.InstanceCreationDate, made.InstanceCreationTime = made.ContentDate, made.ContentTime
     made.DateOfSecondaryCapture, made.TimeOfSecondaryCapture = made.ContentDate, made.ContentTime

@@ -49,6 +49,8 @@ KNOWN = {
     "tumor": ("108369006", "SCT", "Neoplasm"),
     "normal": ("17621005", "SCT", "Normal"),
 }
+UNICODE = "ISO_IR 192"
+"""Without it, names of classes beyond Latin letters would be written as question marks."""
 MOST_LETTERS = 16
 """Of a code value (PS3.5, VR SH)."""
 CHEST = CodedConcept("399208008", "SCT", "Plain chest X-ray")
@@ -74,6 +76,7 @@ def structured_report(read: Read, source: Dataset, series_uid: str, uid: str) ->
         evidence=[source], content=content[0], series_instance_uid=series_uid, series_number=9002, sop_instance_uid=uid,
         instance_number=1, manufacturer="secondread", is_complete=True,
     )  # fmt: skip
+    report.SpecificCharacterSet = UNICODE
     moment = read.finished or read.created
     report.ContentDate, report.ContentTime = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
     report.InstanceCreationDate, report.InstanceCreationTime = report.ContentDate, report.ContentTime
