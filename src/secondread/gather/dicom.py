@@ -92,12 +92,8 @@ def _headers(jobs: Sequence[tuple[str, str, str]]) -> list[dict[str, Any]]:
 
 def _header(path: str, tag: str) -> dict[str, Any]:
     """What one header says; empty for what is not a readable DICOM file (the audit says why)."""
-    from secondread.images.dicom import header_facts
-
     try:
-        with open(path, "rb") as opened:
-            content = opened.read(HEADER_BYTES)
-        tags = header_facts(content, tag)
+        tags = _tags(path, tag)
     except (OSError, Refusal):
         return {}
     return {
@@ -105,3 +101,17 @@ def _header(path: str, tag: str) -> dict[str, Any]:
         "view": tags.get("ViewPosition"), "site": tags.get("InstitutionName") or tags.get("Manufacturer"),
         "modality": tags.get("Modality"), "tag": tags.get(tag) if tag else None,
     }  # fmt: skip
+
+
+def _tags(path: str, tag: str) -> dict[str, str]:
+    """The kept elements; a large private element may push the patient behind the beginning of the file."""
+    from secondread.images.dicom import CUT, header_facts
+
+    with open(path, "rb") as opened:
+        content = opened.read(HEADER_BYTES)
+        try:
+            return header_facts(content, tag, cut=len(content) == HEADER_BYTES)
+        except Refusal as refusal:
+            if refusal.code != CUT:
+                raise
+        return header_facts(content + opened.read(), tag)

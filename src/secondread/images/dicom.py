@@ -33,6 +33,7 @@ PIXEL_TAGS = (
     "BluePaletteColorLookupTableData", "LossyImageCompression", "PixelData",
 )  # fmt: skip
 MAX_META_BYTES = 64 * 1024
+CUT = "header_cut"
 LONG_LENGTHS = (b"OB", b"OD", b"OF", b"OL", b"OW", b"SQ", b"UC", b"UN", b"UR", b"UT")
 
 
@@ -54,8 +55,11 @@ def decode_dicom(content: bytes, policy: DecodePolicy) -> Decoded:
     return Decoded(colour_pixels(dataset, stored, shape), 8, facts, tags)
 
 
-def read_header(content: bytes, *, pixels: bool = True, further: str = "") -> Dataset:
-    """The kept elements of a DICOM file, its transfer syntax known to be one that is read."""
+def read_header(content: bytes, *, pixels: bool = True, further: str = "", cut: bool = False) -> Dataset:
+    """The kept elements of a DICOM file, its transfer syntax known to be one that is read.
+
+    Of content that is `cut`, only the beginning of a file, a header that does not end in it is refused (`CUT`).
+    """
     preamble = content[:PREFIX_AT]
     if any(preamble) and preamble[:4] not in (b"II*\0", b"MM\0*"):
         raise Refusal(
@@ -65,7 +69,11 @@ def read_header(content: bytes, *, pixels: bool = True, further: str = "") -> Da
     if syntax not in SYNTAXES:
         raise Refusal("unsupported_syntax", f"transfer syntax {syntax[:64]!r} is not read")
     wanted = [*KEPT_TAGS, *(PIXEL_TAGS if pixels else PIXEL_TAGS[:-1]), *([further] if further else [])]
-    return pydicom.dcmread(io.BytesIO(content), specific_tags=wanted, stop_before_pixels=not pixels)
+    opened = io.BytesIO(content)
+    dataset = pydicom.dcmread(opened, specific_tags=wanted, stop_before_pixels=not pixels)
+    if cut and opened.tell() >= len(content):
+        raise Refusal(CUT, "the DICOM header goes on behind what was read of the file")
+    return dataset
 
 
 def kept_tags(dataset: Dataset) -> dict[str, str]:
@@ -160,14 +168,14 @@ def _transfer_syntax(content: bytes) -> str:
     return found
 
 
-def header_facts(content: bytes, further: str = "") -> dict[str, str]:
+def header_facts(content: bytes, further: str = "", *, cut: bool = False) -> dict[str, str]:
     """The kept elements of a header (and one further, by keyword) from the beginning of a file; raises `Refusal`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if not is_dicom(content):
                 raise Refusal("not_an_image", "not a DICOM file")
-            dataset = read_header(content, pixels=False, further=further)
+            dataset = read_header(content, pixels=False, further=further, cut=cut)
             found = kept_tags(dataset)
             if further and dataset.get(further) not in (None, ""):
                 found[further] = " ".join(str(dataset.get(further)).split())[:64]

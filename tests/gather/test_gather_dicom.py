@@ -1,0 +1,41 @@
+"""DICOM trees as machines and discs leave them: long headers, an index, folders of patients, tags that are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from secondread.core.spec import Gather
+from secondread.gather.dicom import HEADER_BYTES, dicom
+from secondread.images.phantom import PhantomSpec, write_phantom
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One DICOM file to write others from."""
+    folder = tmp_path_factory.mktemp("dicom") / "data"
+    write_phantom(PhantomSpec("cxr-binary", n=12, size=32), folder, "dicom", workers=1)
+    return next(path for path in sorted(folder.rglob("*")) if path.suffix == ".dcm")
+
+
+def tree(source: Path, root: Path, patients: dict[str, str]) -> Path:
+    """The file again at each of these places, as of that patient."""
+    for place, patient in patients.items():
+        dataset = pydicom.dcmread(source)
+        dataset.PatientID = patient
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        dataset.save_as(root / place)
+    return root
+
+
+CLASSES = {"A/1.dcm": "P1", "A/2.dcm": "P1", "B/3.dcm": "P2", "B/4.dcm": "P3"}
+
+
+def test_a_patient_behind_a_large_private_element_is_found(source: Path, tmp_path: Path) -> None:
+    root = tree(source, tmp_path, CLASSES)
+    dataset = pydicom.dcmread(root / "A/2.dcm")
+    dataset.private_block(0x0009, "MAKER", create=True).add_new(1, "OB", bytes(HEADER_BYTES))
+    dataset.save_as(root / "A/2.dcm")
+    assert dicom(root, Gather()).rows["patient"].tolist() == ["P1", "P1", "P2", "P3"]
