@@ -7,6 +7,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from secondread.core.errors import WrongRequest
 from secondread.core.spec import Gather
 from secondread.gather.dicom import HEADER_BYTES, dicom
 from secondread.images.phantom import PhantomSpec, write_phantom
@@ -39,3 +40,11 @@ def test_a_patient_behind_a_large_private_element_is_found(source: Path, tmp_pat
     dataset.private_block(0x0009, "MAKER", create=True).add_new(1, "OB", bytes(HEADER_BYTES))
     dataset.save_as(root / "A/2.dcm")
     assert dicom(root, Gather()).rows["patient"].tolist() == ["P1", "P1", "P2", "P3"]
+
+
+def test_a_tag_that_is_none_is_refused_by_name(source: Path, tmp_path: Path) -> None:
+    root = tree(source, tmp_path, CLASSES)
+    assert dicom(root, Gather(), tag="PatientID").classes == ["P1", "P2", "P3"]
+    for tag in ("BodyPart", "0010,0020", "00100020"):
+        with pytest.raises(WrongRequest, match=f"'{tag}' is not a keyword"):
+            dicom(root, Gather(), tag=tag)

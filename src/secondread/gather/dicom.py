@@ -35,6 +35,7 @@ def dicom(
 
 
 def from_listing(there: Listing, table: str = "", label: str | list[str] | None = None, tag: str = "") -> Found:
+    _check_keyword(tag)
     headers = read_headers(there.root, there.images, tag)
     if headers["patient"].isna().all() and headers["modality"].isna().all():
         raise BadData(f"no DICOM file was found under {there.root}")
@@ -47,6 +48,13 @@ def from_listing(there: Listing, table: str = "", label: str | list[str] | None 
     rows["x_modality"] = told["modality"]
     rule = "DICOM header (PatientID)" if told["patient"].notna().any() else found.patient_rule
     return Found(found.root, rows, found.classes, found.values, found.exclusive, found.notes, rule)
+
+
+def _check_keyword(tag: str) -> None:
+    from pydicom.datadict import tag_for_keyword
+
+    if tag and tag_for_keyword(tag) is None:
+        raise WrongRequest(f"tag: {tag!r} is not a keyword of the DICOM dictionary, such as BodyPartExamined")
 
 
 def _labelled(there: Listing, headers: pd.DataFrame, table: str, label: str | list[str] | None, tag: str) -> Found:
