@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from pydicom.uid import MediaStorageDirectoryStorage
 
 from secondread.core.errors import WrongRequest
 from secondread.core.spec import Gather
 from secondread.gather.dicom import HEADER_BYTES, dicom
+from secondread.gather.files import listing
 from secondread.images.phantom import PhantomSpec, write_phantom
 
 
@@ -48,3 +50,13 @@ def test_a_tag_that_is_none_is_refused_by_name(source: Path, tmp_path: Path) -> 
     for tag in ("BodyPart", "0010,0020", "00100020"):
         with pytest.raises(WrongRequest, match=f"'{tag}' is not a keyword"):
             dicom(root, Gather(), tag=tag)
+
+
+def test_the_index_of_a_disc_is_no_image(source: Path, tmp_path: Path) -> None:
+    root = tree(source, tmp_path, CLASSES)
+    index = pydicom.dcmread(source)
+    del index.PixelData
+    index.file_meta.MediaStorageSOPClassUID = index.SOPClassUID = MediaStorageDirectoryStorage
+    index.save_as(root / "DICOMDIR")
+    assert listing(root).images == list(CLASSES)
+    assert dicom(root, Gather()).classes == ["A", "B"]

@@ -16,6 +16,8 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".ti
 TABLE_SUFFIXES = {".csv", ".tsv", ".parquet", ".xlsx"}
 MASK_FOLDERS = {"mask", "masks", "segmentation", "segmentations", "lung_masks", "annotations"}
 IMAGE_FOLDERS = {"image", "images", "img", "imgs", "data", "files", "jpg", "jpeg", "png", "dicom"}
+MEDIA_INDEX = "DICOMDIR"
+"""Lists the files of a DICOM disc and holds no image, though it begins like one."""
 SPLIT_FOLDERS = {
     "train": "train", "training": "train",
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
@@ -53,6 +55,8 @@ def listing(root: Path) -> Listing:
     found = Listing(root)
     for relative, in_masks in _walk(root, "", False):
         suffix = os.path.splitext(relative)[1].lower()
+        if os.path.basename(relative).upper() == MEDIA_INDEX:
+            continue
         if suffix in TABLE_SUFFIXES:
             found.tables.append(relative)
         elif suffix == ".npz":
