@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pydicom
 import pytest
 from pydicom.uid import MediaStorageDirectoryStorage
 
-from secondread.core.errors import WrongRequest
+from secondread.core.errors import BadData, WrongRequest
 from secondread.core.spec import Gather
 from secondread.gather.dicom import HEADER_BYTES, dicom
 from secondread.gather.files import listing
@@ -60,3 +61,12 @@ def test_the_index_of_a_disc_is_no_image(source: Path, tmp_path: Path) -> None:
     index.save_as(root / "DICOMDIR")
     assert listing(root).images == list(CLASSES)
     assert dicom(root, Gather()).classes == ["A", "B"]
+
+
+def test_folders_of_patients_are_not_taken_for_classes(source: Path, tmp_path: Path) -> None:
+    places = {f"PAT{patient}/series/{image}.dcm": f"P{patient}" for patient in range(3) for image in range(2)}
+    root = tree(source, tmp_path, places)
+    with pytest.raises(BadData, match="they are patients, not classes"):
+        dicom(root, Gather())
+    shutil.copy(root / "PAT0/series/0.dcm", root / "PAT1/series/2.dcm")
+    assert len(dicom(root, Gather()).classes) == 3

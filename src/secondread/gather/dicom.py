@@ -75,8 +75,19 @@ def _labelled(there: Listing, headers: pd.DataFrame, table: str, label: str | li
     if labels is None:
         raise BadData(f"no label for the DICOM files under {there.root}: give a table or a tag, or class folders")
     rows = pd.DataFrame({"row_id": there.images, "path": there.images, "index": -1, "label": labels})
+    if _each_its_own_patient(rows["label"], headers["patient"]):
+        raise BadData(
+            f"the folders under {there.root} hold one patient each: they are patients, not classes. Give a table or a "
+            "tag that has the labels"
+        )
     rows["split_given"] = [split_of(path) for path in there.images]
     return one_class_per_row(there.root, rows, there.notes)
+
+
+def _each_its_own_patient(labels: pd.Series, patients: pd.Series) -> bool:
+    """Whether several folders and as many patients are the same thing; of two it may be chance."""
+    pairs = pd.DataFrame({"label": labels, "patient": patients}).drop_duplicates()
+    return len(pairs) > 2 and bool(patients.notna().all()) and pairs["label"].is_unique and pairs["patient"].is_unique
 
 
 def read_headers(root: Path, paths: Sequence[str], tag: str) -> pd.DataFrame:
