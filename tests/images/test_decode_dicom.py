@@ -239,6 +239,15 @@ def test_hostile_files_are_refused_before_decoding() -> None:
     assert _code(deflated[:400]) in ("unsupported_syntax", "damaged")
 
 
+def test_an_empty_image_is_told_as_such() -> None:
+    import pydicom
+
+    dataset = pydicom.dcmread(io.BytesIO(golden.dicom_bytes()))
+    dataset.PixelData = b""
+    with pytest.raises(Refusal, match="holds no image"):
+        decode(golden.written(dataset))
+
+
 def test_rows_of_another_representation_are_refused() -> None:
     import pydicom
 

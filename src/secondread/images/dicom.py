@@ -88,7 +88,7 @@ def kept_tags(dataset: Dataset) -> dict[str, str]:
 
 def checked_shape(dataset: Dataset, policy: DecodePolicy) -> Shape:
     """Sizes and layout, all of them plausible and within limits; raises `Refusal`."""
-    if "PixelData" not in dataset:
+    if not dataset.get("PixelData"):
         raise Refusal("no_pixels", "the DICOM object holds no image")
     rows, columns = _unsigned(dataset, "Rows"), _unsigned(dataset, "Columns")
     samples, allocated = _unsigned(dataset, "SamplesPerPixel", 1), _unsigned(dataset, "BitsAllocated")
