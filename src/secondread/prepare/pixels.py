@@ -21,7 +21,8 @@ def pixel_settings(facts: pd.DataFrame, asked: Prepare, frames: str) -> tuple[di
     intensity, why_intensity = _intensity(facts, asked)
     settings = {"channels": channels, "intensity": intensity, "crop_border": asked.crop_border,
                 "decoder": DECODER_VERSION, "frames": frames, "caches": {}}  # fmt: skip
-    return settings, [why_channels, why_intensity]
+    why_frames = ["frames: the first of a file with several; an exported bundle refuses such files"]
+    return settings, [why_channels, why_intensity, *(why_frames if frames == "first" else [])]
 
 
 def _channels(facts: pd.DataFrame, asked: Prepare) -> tuple[int, str]:
