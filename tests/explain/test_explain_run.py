@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,17 @@ def test_other_settings_make_it_stale(explained: Finished) -> None:
     written = as_yaml(explained.study)
     other = parse_study(written | {"explain": written["explain"] | {"cases": 3}})
     assert run.units(other, explained.where)[0].state() == "stale"
+
+
+def test_maps_of_an_arm_that_is_gone_are_set_aside(explained: Finished, capsys: pytest.CaptureFixture[str]) -> None:
+    own, gone = folder(explained), explained.where.explain("other", "plain_cnn")
+    shutil.copytree(own, gone)
+    run.run(explained.study, explained.where)
+    assert "other/plain_cnn is of an earlier state of the study; moved to explain/earlier/other/plain_cnn" in (
+        capsys.readouterr().err
+    )
+    assert sorted(path.parent for path in (explained.where.root / "explain").glob("*/*/cases.json")) == [own]
+    assert (explained.where.root / "explain" / "earlier" / "other" / "plain_cnn" / "cases.json").exists()
 
 
 def test_masks_by_image_by_class_and_beside_a_phantom(explained: Finished, tmp_path: Path) -> None:
