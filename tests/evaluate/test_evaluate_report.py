@@ -15,18 +15,19 @@ import pandas as pd
 import pytest
 
 from secondread.core.files import write_json
-from secondread.core.spec import Study
+from secondread.core.spec import Study, as_yaml
 from secondread.core.studydir import StudyDir
-from secondread.core.studyfile import load_study
+from secondread.core.studyfile import load_study, parse_study
 from secondread.core.tables import PREDICTION_COLUMNS, read_table, write_table
 from secondread.evaluate import report
+from secondread.evaluate.checklist import checklist
 from secondread.evaluate.gallery import Gallery
 from secondread.evaluate.methods_text import methods_text
 from secondread.evaluate.part_cases import browser_data
 from secondread.evaluate.predictions import read_evidence
 from secondread.evaluate.record import read_record
 from secondread.evaluate.results import results
-from secondread.evaluate.run import run, units
+from secondread.evaluate.run import run, score, units
 from secondread.evaluate.suspects import suspected_labels
 from secondread.metrics.reliability import calibration_line
 from secondread.pages.blocks import Shown
@@ -163,6 +164,38 @@ def test_the_methods_say_which_weights_were_kept(twelve: StudyDir, kept: str, wo
     study = load_study(twelve.study_file)
     train = study.train.model_copy(update={"early_stop": None, "keep": kept})
     assert words in methods_text(read_record(study.model_copy(update={"train": train}), twelve))
+
+
+def test_the_methods_are_those_of_the_study(simulate: Simulate) -> None:
+    study, where = simulate(rows=80, folds=2, skill={"first": 1.5, "second": 1.5}, images=False)
+    score(study, where)
+    written = as_yaml(study)
+    written["train"] |= {"regime": "head", "augment": "light"}
+    written["arms"] = {"first": {"train": {"weights": "imagenet"}}, "second": {"train": {"epochs": 9, "ema": 0.9}}}
+    written["synthesize"] |= {"gans": ["dcgan", "wgan"], "before_split": ["wgan"], "force_copies": True}
+    written["prepare"] |= {"allow_leakage": True}
+    told = methods_text(read_record(parse_study(written), where))
+    assert "from ImageNet weights, trained (regime head, augmentation light)" in told
+    assert "first and second (epochs: 9; ema: 0.9; weights: none)" in told
+    assert "equally many optimiser steps" not in told  # 6 epochs are not 9
+    assert "Each was trained once in each of 2 folds." in told
+    assert "Generative networks (wgan) were trained on all rows, test rows too." in told
+    assert "Generated images that copy a training image were used all the same." in told
+    assert "Arms were compared" in told
+
+
+def test_the_methods_of_one_arm_compare_nothing(simulate: Simulate) -> None:
+    study, where = simulate(rows=80, skill={"only": 1.5}, images=False, evaluate={"threshold": {"name": "argmax"}})
+    score(study, where)
+    record = read_record(study, where)
+    told = methods_text(record)
+    assert "compared" not in told
+    assert "the most probable class was decided. Calibration was fitted on validation rows" in told
+    assert "Test rows took no part in any fit or choice." in told
+    record.evidence.leaky.append("only")
+    assert "took no part" not in methods_text(record)
+    disjoint = next(row for row in checklist(record).rows if row[0] == "Level at which partitions are disjoint")
+    assert str(disjoint[3]).startswith("LEAKY PROTOCOL")
 
 
 def test_a_stamp_lies_over_nothing(tmp_path: Path) -> None:

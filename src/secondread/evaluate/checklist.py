@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from secondread.core.files import sha256_of_json
 from secondread.core.spec import as_yaml
+from secondread.evaluate.leakage import stamp
 from secondread.evaluate.lookup import Lookup
 from secondread.evaluate.record import Record
 from secondread.pages.tables import Cell, Table
@@ -32,7 +33,7 @@ def _first(record: Record) -> list[Item]:
     dataset, study = record.evidence.dataset, record.study
     prepare = study.prepare
     classes = ", ".join(record.classes)
-    leaky = "LEAKY PROTOCOL: patients or copies may stand on both sides" if record.split_proof.get("leaky") else ""
+    leaky = f"{stamp(study, record.evidence.leaky)}: patients or copies may stand on both sides"
     return [
         ("Title names the method", "1", "1", ""),
         ("Structured abstract", "2", "2", ""),
@@ -49,7 +50,7 @@ def _first(record: Record) -> list[Item]:
         ("Reference standard: definition, rationale, annotators, tools, variability", "14–18", "8a–c", ""),
         ("Sample size", "19", "10", _sample_size(record)),
         ("Assignment to partitions", "20", "12a", f"split: {prepare.split.name}, seed {prepare.seed}"),
-        ("Level at which partitions are disjoint", "21", "12a", leaky or _disjoint(record)),
+        ("Level at which partitions are disjoint", "21", "12a", leaky if record.evidence.leaky else _disjoint(record)),
         ("Class imbalance", "25", "13", _balance(record)),
     ]  # fmt: skip
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from secondread.core.spec import PartRef, Train
+import pandas as pd
+
+from secondread.core.spec import PartRef, Section, Synthesize, Train
 from secondread.evaluate.lookup import Lookup
 from secondread.evaluate.record import Record
 from secondread.pages.numbers import metric_word
@@ -44,7 +46,8 @@ def data(record: Record) -> str:
             "from them, could reach the training; results of these arms are not estimates for new patients."
         )
     test, val = (look.cohort(name, "images").text for name in ("test", "val"))
-    told.append(f"Test rows: {test}; validation rows: {val}. Test rows took no part in any fit or choice.")
+    apart = "" if record.evidence.leaky else " Test rows took no part in any fit or choice."
+    told.append(f"Test rows: {test}; validation rows: {val}.{apart}")
     return " ".join(told)
 
 
@@ -68,7 +71,7 @@ def models(record: Record) -> str:
     train = study.arm(next(iter(study.arms)))[1]
     told = [
         f"Images were scaled to {train.size} × {train.size} pixels ({train.fit}). The networks were "
-        f"{_words(record.evidence.models)}, {_start(train)}, trained with {_part(train.loss)} loss by "
+        f"{_words(record.evidence.models)}, {_start(train)}, trained{_how(train)} with {_part(train.loss)} loss by "
         f"{_part(train.optimiser)} under the schedule {_part(train.schedule)}, batches of {train.batch}, "
         f"for {_length(train)}; {KEPT[train.keep]} was kept.",
     ]
@@ -80,26 +83,71 @@ def models(record: Record) -> str:
         told.append(f"Training stopped early after {train.early_stop.patience} epochs without progress.")
     if len(study.arms) > 1:
         told.append(f"Compared were {_words(_arm(record, arm) for arm in study.arms)}.")
-        told.append("All arms took equally many optimiser steps.")
-    seeds = len(train.seeds)
-    told.append(f"Each was trained {'once' if seeds == 1 else f'with {seeds} seeds'}.")
-    if study.synthesize.gans:
-        told.append(
-            f"Generative networks ({_words(gan.label for gan in study.synthesize.gans)}) were trained per fold on "
-            "training rows only; copies of training images were left out."
-        )
-    return " ".join(told)
+        if len({_budget(study.arm(arm)[1]) for arm in study.arms}) == 1:
+            told.append("All arms were given equally many optimiser steps.")
+    return " ".join([*told, _times(record), *_generated(study.synthesize)])
+
+
+def _how(train: Train) -> str:
+    """Regime and augmentation, where there is one."""
+    told = [f"regime {_part(train.regime)}"] if train.regime.name != "full" else []
+    told += [f"augmentation {_part(train.augment)}"] if train.augment.name != "none" else []
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _budget(train: Train) -> tuple[int | str, ...]:
+    return (train.epochs, train.batch) if train.steps == "auto" else (train.steps,)
+
+
+def _times(record: Record) -> str:
+    """How often each recipe was trained."""
+    of = pd.DataFrame([vars(one.trial) for one in record.evidence.trials])
+    seeds = of.groupby(["arm", of["model"].map(lambda model: model.label), "repeat", "fold"]).size()
+    few, many = seeds.min(), seeds.max()
+    times = "once" if many == 1 else f"with {many} seeds" if few == many else f"with {few} to {many} seeds"
+    folds, repeats = of["fold"].nunique(), of["repeat"].nunique()
+    where = f" in each of {folds} folds" if folds > 1 else ""
+    where += f"{' and' if where else ' in'} each of {repeats} repeats of the split" if repeats > 1 else ""
+    return f"Each was trained {times}{where}."
+
+
+def _generated(synthesize: Synthesize) -> list[str]:
+    if not synthesize.gans:
+        return []
+    early = [gan.label for gan in synthesize.gans if gan.label in synthesize.before_split]
+    honest = [gan.label for gan in synthesize.gans if gan.label not in early]
+    told = [f"Generative networks ({_words(honest)}) were trained per fold on training rows only."] if honest else []
+    if early:
+        told.append(f"Generative networks ({_words(early)}) were trained on all rows, test rows too.")
+    fate = "used all the same" if synthesize.force_copies else "left out"
+    return [*told, f"Generated images that copy a training image were {fate}."]
+
+
+NOT_OF_THE_TRAINING = {"models", "engine", "search", "track"}
 
 
 def _arm(record: Record, name: str) -> str:
+    """The arm with all in which its training differs from that of the first one, which is told in full."""
     balance, train = record.study.arm(name)
-    base = record.study.train
+    first = record.study.arm(next(iter(record.study.arms)))[1]
     told = [] if balance.name == "none" else [f"balance: {_part(balance)}"]
-    for field in ("augment", "normalise", "loss", "regime", "optimiser", "weights", "keep"):
-        ours, theirs = getattr(train, field), getattr(base, field)
+    if train.models != first.models:
+        told.append(f"models: {_words(model.label for model in train.models)}")
+    for field in [name for name in type(train).model_fields if name not in NOT_OF_THE_TRAINING]:
+        ours, theirs = getattr(train, field), getattr(first, field)
         if ours != theirs:
-            told.append(f"{field}: {_part(ours) if isinstance(ours, PartRef) else ours}")
+            told.append(f"{field.replace('_', ' ')}: {_value(ours)}")
     return f"{name} ({'; '.join(told)})" if told else name
+
+
+def _value(value: object) -> str:
+    if isinstance(value, PartRef):
+        return _part(value)
+    if isinstance(value, Section):
+        return ", ".join(f"{name} {_value(one)}" for name, one in value)
+    if isinstance(value, list):
+        return ", ".join(map(_value, value))
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _start(train: Train) -> str:
@@ -113,18 +161,20 @@ def _length(train: Train) -> str:
 
 
 def operating(record: Record) -> str:
-    rule = record.study.evaluate.threshold
+    rule, several = record.study.evaluate.threshold, record.task == "multilabel"
     threshold = {
-        "argmax": "the most probable class was decided",
+        "argmax": "every label was decided from 0.5 on" if several else "the most probable class was decided",
         "youden": "thresholds maximised the sum of the classes' sensitivities (Youden's J)",
         "sensitivity": f"the threshold reached a sensitivity of {rule.sensitivity:g}",
         "cost": "thresholds minimised the expected cost",
     }[rule.name]
-    scaling = "Platt's method for each label" if record.task == "multilabel" else "one temperature"
+    scaling = "Platt's method for each label" if several else "one temperature"
+    fitted = "Calibration was" if rule.name == "argmax" else "Calibration and thresholds were"
+    unfitted = any(one.point.notes for one in record.judged)
     return (
         "Probabilities were first corrected for the class mix of the training (where an arm had changed it), then "
-        f"calibrated with {scaling}; {threshold}. All three were fitted on validation rows, frozen, and "
-        "applied to the test rows."
+        f"calibrated with {scaling}; {threshold}. {fitted} fitted on validation rows, frozen, and applied to the test "
+        "rows." + " Where validation rows allowed no fit, it was left out." * unfitted
     )
 
 
@@ -144,14 +194,21 @@ def statistics(record: Record) -> str:
         f"image, otherwise from {e.bootstrap:,} bootstrap draws of patients with all their images, shared by all "
         "trials, stratified by class.",
         *[WITHIN_FOLDS][: record.folded],
-        "Arms were compared on the same test rows by paired DeLong or McNemar tests where rows are independent, else "
-        "by the paired bootstrap; p values were corrected by Holm's method within each metric, with simultaneous max-T "
-        "intervals beside. A difference is called better or worse only if the corrected p is below "
-        f"{1 - e.confidence:.2g} and the interval leaves out 0; with fewer than ten cases on a side no "
-        "verdict is given.",
+        *[_compared(record)][: not record.comparisons.empty],
         "The trial to be used was picked by its validation score.",
     ]
     return " ".join(told)
+
+
+def _compared(record: Record) -> str:
+    who = "Arms" if len(record.study.arms) > 1 else "Networks"
+    return (
+        f"{who} were compared on the same test rows by paired DeLong or McNemar tests where rows are independent, else "
+        "by the paired bootstrap; p values were corrected by Holm's method within each metric, with simultaneous max-T "
+        "intervals beside. A difference is called better or worse only if the corrected p is below "
+        f"{1 - record.study.evaluate.confidence:.2g} and the interval leaves out 0; with fewer than ten cases on a "
+        "side no verdict is given."
+    )
 
 
 def software(record: Record) -> str:
