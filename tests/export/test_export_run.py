@@ -175,6 +175,9 @@ def test_an_ensemble_averages_the_logits_of_the_seeds(exported: Finished, tmp_pa
     run.run(study, made.where)
     bundle = Bundle.open(folder(made), threads=1)
     assert bundle.card.members == ["plain/plain_cnn/r0f0s0", "plain/plain_cnn/r0f0s1"]
+    told = "the averaged answer of the 2 seeds in this bundle was not scored itself"
+    assert told in (folder(made) / "MODEL_CARD.md").read_text()
+    assert "was not scored itself" not in (folder(exported) / "MODEL_CARD.md").read_text()
     tables = [read_table(made.where.predictions(name)).set_index("row_id") for name in bundle.card.members]
     mean = pd.concat(tables).groupby("row_id")[["logit_normal", "logit_square"]].mean()
     from secondread.images.cache import open_for

@@ -183,6 +183,17 @@ def test_somebody_shut_out_is_out_at_once(world: Any, as_alice: Client, alice: U
     assert Client().get("/api/reads", headers=header).status_code == 401
 
 
+def test_the_page_of_an_ensemble_says_that_its_own_answer_was_not_scored(
+    world: Any, as_alice: Client, bundle: RegisteredBundle
+) -> None:
+    told = "the averaged answer of the 2 seeds in this bundle was not scored itself"
+    assert told not in as_alice.get(f"/models/{bundle.sha256}/").content.decode()
+    row = {"split": "test", "class": "macro", "metric": "auroc", "value": 0.9, "low": 0.8, "high": 1.0, "n": 9}
+    bundle.card |= {"members": ["a/m/r0f0s0", "a/m/r0f0s1"], "metrics": [row | {"method": "mean of 2 trainings"}]}
+    bundle.save()
+    assert told in as_alice.get(f"/models/{bundle.sha256}/").content.decode()
+
+
 def test_bundles_no_longer_offered_are_seen_by_whom_they_read_for(
     world: Any, as_alice: Client, as_bob: Client, bundle: RegisteredBundle
 ) -> None:

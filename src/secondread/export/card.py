@@ -73,12 +73,18 @@ def tested(card: BundleCard) -> list[dict[str, Any]]:
 
 def known_failures(card: BundleCard) -> list[str]:
     """What the figures and the data say about when not to believe it."""
-    told = list(card.banners)
+    told, several = list(card.banners), len(card.members) > 1
+    if several:
+        told.append(
+            f"The figures are means over single trainings; the averaged answer of the {len(card.members)} seeds in "
+            "this bundle was not scored itself."
+        )
+    finds = "a single training finds" if several else "it finds"
     for row in sorted((r for r in tested(card) if r["metric"] == "recall" and r["class"] in card.classes),
                       key=lambda r: r["value"]):  # fmt: skip
         if row["value"] < 0.9:
             told.append(
-                f"Of the {row['split']} images with {row['class']} it finds {row['value']:.0%} "
+                f"Of the {row['split']} images with {row['class']} {finds} {row['value']:.0%} "
                 f"({_interval(row)}, {row['n']} images scored): {1 - row['value']:.0%} are missed."
             )
     if card.gate is None:
