@@ -228,7 +228,6 @@ class Export(Section):
     """`best` by validation, `all`, or ARM/MODEL."""
     ensemble: bool = False
     int8: bool = True
-    openvino: bool = False
 
 
 class Arm(Section):
