@@ -214,7 +214,7 @@ def test_a_bundle_that_does_not_answer_as_its_checkpoint_is_an_error(
     made = copied(exported, tmp_path / "study")
     monkeypatch.setattr("secondread.export.parity.LARGEST_SHARE", 0.0)
     monkeypatch.setattr("secondread.export.parity.LEAST_SPREAD", 1e-30)
-    study = changed(made.study, int8=False, openvino=False, ensemble=True)
+    study = changed(made.study, int8=False, ensemble=True)
     with pytest.raises(BadData, match="does not answer"):
         run.run(study, made.where)
     assert run.units(study, made.where)[0].state() == "failed"

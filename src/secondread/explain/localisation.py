@@ -57,9 +57,11 @@ def overlap(heat: Floats, mask: Mask, cut: float) -> float:
 
 
 def best_cut(heats: Sequence[Floats], masks: Sequence[Mask]) -> float:
-    """The cut with the largest mean overlap; chosen on validation."""
+    """The cut with the largest mean overlap; chosen on validation, the middle where that has no masks."""
+    if not heats:
+        return 0.5
     means = [np.mean([overlap(h, m, cut) for h, m in zip(heats, masks, strict=True)]) for cut in CUTS]
-    return float(CUTS[int(np.argmax(means))]) if heats else 0.5
+    return float(CUTS[int(np.argmax(means))])
 
 
 def centre_prior(size: int) -> Floats:

@@ -55,14 +55,14 @@ def judge_rows(predicted: pd.DataFrame, split: str, point: OperatingPoint) -> Ju
 
 
 def select(judged: Judged, count: int, seed: int = 0) -> dict[Group, NDArray[np.intp]]:
-    """Places of about `count` cases, a third of each group; what one group lacks goes to the right ones."""
-    third = max(count // 3, 1)
+    """Places of at most `count` cases, a third of each group; what one group lacks goes to the right ones."""
+    third = max(count // 3, min(count, 1))
     any_wrong = judged.wrong.any(1)
     errors = np.flatnonzero(any_wrong)
     confident = errors[np.argsort(-judged.overconfidence[errors], kind="stable")][:third]
     others = np.setdiff1d(errors, confident)
     drawn = np.random.default_rng(seed)
-    wrong = np.sort(drawn.permutation(others)[:third])
+    wrong = np.sort(drawn.permutation(others)[: min(third, count - len(confident))])
     right = _spread_over_classes(judged, np.flatnonzero(~any_wrong), count - len(confident) - len(wrong), drawn)
     return {"right": right, "wrong": wrong, "confident_error": confident}
 
