@@ -19,9 +19,6 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import DatabaseError, OperationalError, connection, transaction
 from django.test import Client
 from django.utils import timezone
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 from serve_pictures import disc, png
 
 from secondread.core.errors import WrongRequest
@@ -37,7 +34,6 @@ from secondread.serve.reads.door import Vanished, read_again
 from secondread.serve.reads.models import Read, State, StoredImage, Worker
 from secondread.serve.reads.queue import give_up, waiting
 from secondread.serve.reads.sweeping import sweep
-from secondread.serve.reads.words import percent, verdict_of
 from secondread.serve.reports.pdf import PdfPage, broken
 
 
@@ -222,45 +218,6 @@ def test_registering_is_all_or_nothing(db: None, copied: Path, bundle_path: Path
     with pytest.raises(WrongRequest):
         register([copied])
     assert RegisteredBundle.objects.get().active
-
-
-def card(**fields: Any) -> dict[str, Any]:
-    known = {"task": "multiclass", "classes": ["normal", "covid", "flu"], "thresholds": {}, "uncertain": {},
-             "texts": {"flu": "About flu."}, "about": "chest X-rays of adults", "study": "s"}  # fmt: skip
-    return known | fields
-
-
-def said(state: State, decision: str, chances: dict[str, float], told: dict[str, Any], **fields: Any) -> Any:
-    read = Read(state=state, decision=decision, result={"probabilities": chances, **fields}, image=StoredImage())
-    return verdict_of(read, told)
-
-
-def test_verdicts_in_words() -> None:
-    chances = {"normal": 0.1, "covid": 0.2, "flu": 0.7}
-    told = said(State.READ, "flu", chances, card())
-    assert told.headline == "Flu"
-    assert told.sentence.replace("\u00a0", " ") == (
-        "The most probable of 3 classes, at 70 %; the next is covid at 20 %."
-    )
-    assert told.texts == [("flu", "About flu.")]
-    assert [bar.name for bar in told.bars] == ["flu", "covid", "normal"]
-    several = card(task="multilabel", thresholds=dict.fromkeys(chances, 0.15))
-    assert said(State.READ, "covid | flu", chances, several).headline == "2 findings: flu and covid"
-    assert said(State.READ, "", chances, several).headline == "No finding"
-    doubt = said(State.UNCERTAIN, "covid", chances, card(uncertain={"covid": [0.15, 0.4]}))
-    assert doubt.headline == "Uncertain: covid"
-    assert doubt.sentence.startswith("Covid has 20")
-    refused = said(State.REFUSED, "flu", chances, card(), gate_distance=3.21)
-    assert refused.bars == []
-    assert "3.2 times as far" in refused.sentence
-    assert "chest X-rays of adults" in refused.sentence
-
-
-@given(st.floats(0, 1))
-@hypothesis_settings(derandomize=True, database=None)
-def test_no_probability_is_said_to_be_certain(share: float) -> None:
-    words = percent(share).replace("\u00a0", " ")
-    assert words not in ("0 %", "100 %")
 
 
 def test_lines_break_and_nothing_is_lost() -> None:

@@ -60,7 +60,10 @@ def test_several_findings_and_doubt_are_valid_too(
 ) -> None:
     read = submit(as_alice, bundles[1], png(disc()))
     assert read.result is not None
-    sure = read.result | {"probabilities": {"normal": 0.5, "covid-19": 0.9, "pneumonia": 0.01}}
+    sure = read.result | {
+        "decision": ["covid-19"],
+        "probabilities": {"normal": 0.5, "covid-19": 0.9, "pneumonia": 0.01},
+    }
     Read.objects.filter(id=read.id).update(state="uncertain", decision="covid-19", result=sure)
     content = both(as_alice, read)["report"]
     assert faults(content, tmp_path) == []
@@ -116,7 +119,7 @@ def test_dcmtk_sees_the_pixels_we_wrote(as_alice: Client, bundle: Any, submit: A
 def test_a_long_headline_stays_on_the_page(as_alice: Client, bundles: list[Any], submit: Any) -> None:
     read = submit(as_alice, bundles[1], png(disc()))
     names = ["normal", "Cardiomegaly", "Consolidation", "Infiltration", "Pleural Thickening", "Pneumothorax"]
-    told = read.result | {"probabilities": dict.fromkeys(names, 0.9)}
+    told = read.result | {"decision": names, "probabilities": dict.fromkeys(names, 0.9)}
     Read.objects.filter(id=read.id).update(state="read", decision=" | ".join(names), result=told)
     content = as_alice.get(f"/reads/{read.id}/report.pdf").content
     drawn = zlib.decompressobj().decompress(content.partition(b"stream\n")[2]).decode("cp1252")

@@ -113,13 +113,13 @@ def _group(read: Read, bar: Bar, source: Dataset) -> MeasurementsAndQualitativeE
                 algorithm_id=algorithm,
             )
         ],
-        qualitative_evaluations=[QualitativeEvaluation(PRESENCE, _presence(read, bar))],
+        qualitative_evaluations=[QualitativeEvaluation(PRESENCE, _presence(bar))],
         source_images=[SourceImageForMeasurementGroup(source.SOPClassUID, source.SOPInstanceUID)],
     )
 
 
-def _presence(read: Read, bar: Bar) -> CodedConcept:
-    if read.state == "uncertain" and bar.band is not None and bar.band[0] <= bar.probability < bar.band[1]:
+def _presence(bar: Bar) -> CodedConcept:
+    if bar.doubtful:
         return INDETERMINATE
     return PRESENT if bar.decided else ABSENT
 

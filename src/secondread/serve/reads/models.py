@@ -90,7 +90,7 @@ class Read(models.Model):
     finished: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(null=True)
     reason: models.CharField[str, str] = models.CharField(max_length=300, blank=True)
     decision: models.CharField[str, str] = models.CharField(max_length=300, blank=True)
-    """Decided classes separated by ` | `: what is searched and listed."""
+    """Decided classes separated by ` | `, as many as there is room for: what is searched and listed."""
     result: models.JSONField[dict[str, Any] | None, dict[str, Any] | None] = models.JSONField(null=True)
     heat: models.BinaryField[bytes | None, bytes | None] = models.BinaryField(null=True)
     """Heatmaps [K,h,w] float16, 1 at the strongest; shape and strength stand in `result`."""
@@ -112,6 +112,12 @@ class Read(models.Model):
 
     def __str__(self) -> str:
         return f"{self.state} {self.id}"
+
+    @property
+    def decided(self) -> list[str]:
+        """The decided classes, whole and each by itself, which `decision` need not hold."""
+        told = (self.result or {}).get("decision", self.decision.split(" | "))
+        return [name for name in ([told] if isinstance(told, str) else told) if name]
 
     @property
     def pending(self) -> bool:

@@ -23,6 +23,8 @@ from secondread.serve.statements import Select, Slot, Update, loaded
 POISON = "the reading was begun several times and never ended; the image or the bundle may be at fault"
 WITHDRAWN = "the model is no longer on this site; choose another"
 LOOK_AT = 8
+MORE = " | …"
+MOST_LETTERS = 300
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,17 @@ def finish(read: Read, outcome: Result) -> bool:
     """Write the outcome, unless the read was lost to another worker or deleted meanwhile."""
     return FINISH(
         id=read.id, worker=read.worker, attempt=read.attempt, state=outcome.state, reason=outcome.reason[:300],
-        decision=outcome.decision[:300], result=outcome.result, heat=outcome.heat, finished=timezone.now(),
+        decision=_listed(outcome.decision), result=outcome.result, heat=outcome.heat, finished=timezone.now(),
     ) == 1  # fmt: skip
+
+
+def _listed(decision: str) -> str:
+    """As many whole names as the column holds."""
+    if len(decision) <= MOST_LETTERS:
+        return decision
+    room = MOST_LETTERS - len(MORE)
+    end = decision.rfind(" | ", 0, room + len(" | "))
+    return decision[: end if end > 0 else room] + MORE
 
 
 def give_back(worker: str) -> int:

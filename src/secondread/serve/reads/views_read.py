@@ -59,7 +59,7 @@ def _context(request: HttpRequest, found: Read) -> dict[str, Any]:
 
 def _first_heat(found: Read, card: dict[str, Any]) -> int:
     """The class whose map is shown first: the one decided, else the most probable."""
-    decided = [name for name in found.decision.split(" | ") if name in card["classes"]]
+    decided = found.decided
     chances = (found.result or {}).get("probabilities", {})
     name = decided[0] if decided else max(chances, key=lambda key: chances[key])
     return int(card["classes"].index(name))

@@ -27,6 +27,8 @@ class Bar:
     band: tuple[float, float] | None
     decided: bool
     text: str
+    doubtful: bool = False
+    """Whether it is what makes the read uncertain."""
 
     @property
     def percent(self) -> str:
@@ -58,15 +60,24 @@ def verdict_of(read: Read, card: dict[str, Any]) -> Verdict:
     decided = [bar for bar in bars if bar.decided]
     texts = [(bar.name, bar.text) for bar in decided if bar.text]
     if read.state == State.UNCERTAIN:
-        return Verdict(_unsure_headline(decided, bars), _unsure_sentence(bars), tone, bars, texts)
+        return Verdict(_unsure_headline(bars), _unsure_sentence(bars), tone, bars, texts)
     return Verdict(_headline(decided, card), _reasons(decided, bars, card), tone, bars, texts)
 
 
-def percent(share: float) -> str:
+def percent(share: float, digits: int = 0) -> str:
     """A probability as people read it; never 0 % or 100 %, which no model can know."""
-    if share < 0.01:
-        return "<\u00a01\u00a0%"
-    return ">\u00a099\u00a0%" if share > 0.99 else f"{100 * share:.0f}\u00a0%"
+    edge = 0.01 / 10**digits
+    if share < edge:
+        return f"<\u00a0{100 * edge:.{digits}f}\u00a0%"
+    if share > 1 - edge:
+        return f">\u00a0{100 * (1 - edge):.{digits}f}\u00a0%"
+    return f"{100 * share:.{digits}f}\u00a0%"
+
+
+def below(share: float, limit: float) -> tuple[str, str]:
+    """A probability and what it lies below, with as many digits as it takes to see that."""
+    digits = next((some for some in range(5) if percent(share, some) != percent(limit, some)), 5)
+    return percent(share, digits), percent(limit, digits)
 
 
 def spoken(name: str) -> str:
@@ -76,7 +87,7 @@ def spoken(name: str) -> str:
 
 def _bars(read: Read, card: dict[str, Any]) -> list[Bar]:
     result = read.result or {}
-    decided = set(read.decision.split(" | ")) if read.decision else set()
+    decided = read.decided
     bars = []
     for name, probability in result.get("probabilities", {}).items():
         band = card["uncertain"].get(name)
@@ -88,9 +99,10 @@ def _bars(read: Read, card: dict[str, Any]) -> list[Bar]:
                 band=(band[0], band[1]) if band else None,
                 decided=name in decided,
                 text=card["texts"].get(name, ""),
+                doubtful=read.state == State.UNCERTAIN and _in_doubt(probability, band, name in decided, card["task"]),
             )
         )
-    return sorted(bars, key=lambda bar: -bar.probability)
+    return sorted(bars, key=lambda bar: (-bar.probability, not bar.decided))
 
 
 def _headline(decided: list[Bar], card: dict[str, Any]) -> str:
@@ -109,9 +121,20 @@ def _reasons(decided: list[Bar], bars: list[Bar], card: dict[str, Any]) -> str:
     if card["task"] == "binary":
         other = next(found for found in bars if not found.decided)
         return _above(bar) if bar.threshold is not None else _below(other)
-    second = next((found for found in bars if not found.decided), None)
+    return _most_probable(bar, bars) if bar is bars[0] else _outweighs(bar, bars[0])
+
+
+def _most_probable(bar: Bar, bars: list[Bar]) -> str:
     likely = f"The most probable of {len(bars)} classes, at {bar.percent}"
-    return f"{likely}; the next is {second.name} at {second.percent}." if second else f"{likely}."
+    return f"{likely}; the next is {bars[1].name} at {bars[1].percent}."
+
+
+def _outweighs(bar: Bar, first: Bar) -> str:
+    """Of exclusive classes the largest share of the own threshold decides, not the largest probability."""
+    return (
+        f"{_capital(bar.name)} has {bar.percent}. {_capital(first.name)} is more probable, at {first.percent}, but the "
+        "thresholds of the classes differ, and measured by them the first is ahead."
+    )
 
 
 def _above(bar: Bar) -> str:
@@ -120,27 +143,34 @@ def _above(bar: Bar) -> str:
 
 
 def _below(bar: Bar) -> str:
-    under = f", below the threshold of {percent(bar.threshold)}" if bar.threshold is not None else ""
-    return f"The probability of {bar.name} is {bar.percent}{under}."
+    if bar.threshold is None:
+        return f"The probability of {bar.name} is {bar.percent}."
+    chance, threshold = below(bar.probability, bar.threshold)
+    return f"The probability of {bar.name} is {chance}, below the threshold of {threshold}."
 
 
-def _unsure_headline(decided: list[Bar], bars: list[Bar]) -> str:
-    doubtful = [bar.name for bar in bars if _in_band(bar)]
+def _unsure_headline(bars: list[Bar]) -> str:
+    doubtful = [bar.name for bar in bars if bar.doubtful]
     return f"Uncertain: {_listed(doubtful)}" if doubtful else "Uncertain"
 
 
 def _unsure_sentence(bars: list[Bar]) -> str:
-    said = [
-        f"{bar.name} has {bar.percent}, between {percent(bar.band[0])} and {percent(bar.band[1])}"
-        for bar in bars
-        if bar.band is not None and _in_band(bar)
-    ]
-    between = _capital("; ".join(said))
-    return f"{between}. In this range the model was too often wrong on validation images, so it does not decide."
+    said = "; ".join(_doubt(bar, bar.band) for bar in bars if bar.doubtful and bar.band is not None)
+    return f"{_capital(said)}. In this range the model was too often wrong on validation images, so it does not decide."
 
 
-def _in_band(bar: Bar) -> bool:
-    return bar.band is not None and bar.band[0] <= bar.probability < bar.band[1]
+def _doubt(bar: Bar, band: tuple[float, float]) -> str:
+    if band[0] <= 0.0 or bar.probability < band[0]:
+        chance, limit = below(bar.probability, band[1])
+        return f"{bar.name} has {chance}, below {limit}"
+    return f"{bar.name} has {bar.percent}, between {percent(band[0])} and {percent(band[1])}"
+
+
+def _in_doubt(probability: float, band: list[float] | None, decided: bool, task: str) -> bool:
+    """As the bundle judges: of exclusive classes the decided one, below the upper end of its band."""
+    if band is None or not band[0] < band[1] or probability >= band[1]:
+        return False
+    return decided if task == "multiclass" else probability >= band[0] or (decided and task == "binary")
 
 
 def _refusal(read: Read, card: dict[str, Any]) -> str:

@@ -52,7 +52,7 @@ def picture_with_heat(
     if maps is None or read.state == "refused":
         return shown, None
     card = read.bundle.card
-    decided = [name for name in read.decision.split(" | ") if name in card["classes"]]
+    decided = read.decided
     chances = (read.result or {})["probabilities"]
     name = decided[0] if decided else max(chances, key=lambda key: chances[key])
     height, width = shown.shape[:2]

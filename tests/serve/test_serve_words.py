@@ -1,0 +1,102 @@
+"""A reading in words, on the page, in the PDF and in the DICOM report."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from secondread.serve.dicom.structured import ABSENT, INDETERMINATE, _presence
+from secondread.serve.reads.models import Read, State, StoredImage
+from secondread.serve.reads.queue import Result, claim, finish
+from secondread.serve.reads.words import percent, verdict_of
+
+
+def card(**fields: Any) -> dict[str, Any]:
+    known = {"task": "multiclass", "classes": ["normal", "covid", "flu"], "thresholds": {}, "uncertain": {},
+             "texts": {"flu": "About flu."}, "about": "chest X-rays of adults", "study": "s"}  # fmt: skip
+    return known | fields
+
+
+def said(state: State, decision: str, chances: dict[str, float], told: dict[str, Any], **fields: Any) -> Any:
+    read = Read(state=state, decision=decision, result={"probabilities": chances, **fields}, image=StoredImage())
+    return verdict_of(read, told)
+
+
+def test_verdicts_in_words() -> None:
+    chances = {"normal": 0.1, "covid": 0.2, "flu": 0.7}
+    told = said(State.READ, "flu", chances, card())
+    assert told.headline == "Flu"
+    assert told.sentence.replace("\u00a0", " ") == (
+        "The most probable of 3 classes, at 70 %; the next is covid at 20 %."
+    )
+    assert told.texts == [("flu", "About flu.")]
+    assert [bar.name for bar in told.bars] == ["flu", "covid", "normal"]
+    several = card(task="multilabel", thresholds=dict.fromkeys(chances, 0.15))
+    assert said(State.READ, "covid | flu", chances, several).headline == "2 findings: flu and covid"
+    assert said(State.READ, "", chances, several).headline == "No finding"
+    doubt = said(State.UNCERTAIN, "covid", chances, card(uncertain={"covid": [0.15, 0.4]}))
+    assert doubt.headline == "Uncertain: covid"
+    assert doubt.sentence.startswith("Covid has 20")
+    refused = said(State.REFUSED, "flu", chances, card(), gate_distance=3.21)
+    assert refused.bars == []
+    assert "3.2 times as far" in refused.sentence
+    assert "chest X-rays of adults" in refused.sentence
+
+
+@given(st.floats(0, 1))
+@hypothesis_settings(derandomize=True, database=None)
+def test_no_probability_is_said_to_be_certain(share: float) -> None:
+    words = percent(share).replace("\u00a0", " ")
+    assert words not in ("0 %", "100 %")
+
+
+def plain(words: str) -> str:
+    return words.replace("\u00a0", " ")
+
+
+def test_of_exclusive_classes_only_the_decided_one_is_in_doubt() -> None:
+    """Their bands begin at 0, so every class that is out of the question lies in its own."""
+    chances = {"normal": 0.15, "covid": 0.4, "flu": 0.45}
+    bands = {name: [0.0, 0.5] for name in chances}
+    told = said(State.UNCERTAIN, "flu", chances, card(uncertain=bands))
+    assert told.headline == "Uncertain: flu"
+    assert plain(told.sentence).startswith("Flu has 45 %, below 50 %. In this range")
+    assert [_presence(bar) for bar in told.bars] == [INDETERMINATE, ABSENT, ABSENT]
+    under = said(State.UNCERTAIN, "flu", chances, card(uncertain=bands | {"flu": [0.46, 0.5]}))
+    assert under.headline == "Uncertain: flu"
+
+
+def test_the_most_probable_class_is_not_always_the_decided_one() -> None:
+    chances = {"normal": 0.3, "covid": 0.5, "flu": 0.2}
+    told = said(State.READ, "flu", chances, card(thresholds={"normal": 0.3, "covid": 0.6, "flu": 0.1}))
+    assert "most probable of" not in told.sentence
+    assert plain(told.sentence).startswith("Flu has 20 %. Covid is more probable, at 50 %")
+
+
+@pytest.mark.parametrize(
+    ("share", "words"), [(0.4999, "49.99 %, below the threshold of 50.00 %"), (0.3, "30 %, below")]
+)
+def test_what_lies_below_its_threshold_is_seen_to(share: float, words: str) -> None:
+    told = card(task="binary", classes=["normal", "flu"], thresholds={"flu": 0.5})
+    assert words in plain(said(State.READ, "normal", {"normal": 1 - share, "flu": share}, told).sentence)
+
+
+def test_many_findings_are_all_marked(alice: Any, bundle: Any) -> None:
+    names = [f"finding {at} with a long name" for at in range(20)]
+    image = StoredImage.objects.create(owner=alice, content_id="0" * 64)
+    now = datetime.now(UTC)
+    Read.objects.create(owner=alice, image=image, bundle=bundle, created=now)
+    read = claim("tests", [bundle.sha256])
+    assert read is not None
+    result = {"decision": names, "probabilities": dict.fromkeys(names, 0.9)}
+    assert finish(read, Result(State.READ, "", " | ".join(names), result))
+    kept = Read.objects.get()
+    assert set(kept.decision.removesuffix(" | …").split(" | ")) < set(names)
+    told = verdict_of(kept, card(task="multilabel", classes=names, thresholds=dict.fromkeys(names, 0.5)))
+    assert all(bar.decided for bar in told.bars)
+    assert told.headline.startswith("20 findings")
