@@ -128,6 +128,26 @@ def test_a_long_headline_stays_on_the_page(as_alice: Client, bundles: list[Any],
     assert all(float(left) + 0.55 * 19 * len(words) < WIDTH for left, words in lines)
 
 
+def test_the_foot_of_the_page_stays_free_and_whole(as_alice: Client, bundles: list[Any], submit: Any) -> None:
+    read = submit(as_alice, bundles[1], png(disc()))
+    names = [f"Finding {at} with quite a long name" for at in range(30)]
+    told = read.result | {"decision": names, "probabilities": dict.fromkeys(names, 0.9), "heat": None}
+    Read.objects.filter(id=read.id).update(state="read", result=told, heat=None)
+    model = read.bundle
+    banner = " ".join(["every number of this study is too good"] * 6) + " ENDED"
+    model.card |= {"texts": dict.fromkeys(names, "Told at length. " * 90), "banners": [banner]}
+    model.card |= {"thresholds": dict.fromkeys(names, 0.3), "uncertain": {}, "classes": names}
+    model.save()
+    content = as_alice.get(f"/reads/{read.id}/report.pdf").content
+    drawn = zlib.decompressobj().decompress(content.partition(b"stream\n")[2]).decode("cp1252")
+    texts = [(float(size), float(y), words) for size, y, words in
+             re.findall(r"BT /F. ([\d.]+) Tf .* rg [\d.-]+ ([\d.-]+) Td \((.*)\) Tj ET", drawn)]  # fmt: skip
+    foot = max(y for size, y, words in texts if words.startswith("Model "))
+    assert min(y for size, y, _ in texts if size > 7.5) > foot + 7.5
+    assert any(words.endswith("ENDED") for _, y, words in texts if y < foot)
+    assert any("more of 30 classes" in words for _, _, words in texts)
+
+
 def test_classes_without_a_code_carry_their_name() -> None:
     assert finding_code("Covid-19").value == "840539006"
     own = finding_code("A very long class nobody coded")

@@ -32,11 +32,15 @@ class PdfPage:
         self.drawn.append(f"BT /{font} {size} Tf {_rgb(colour)} rg {x:.2f} {y:.2f} Td ({_escaped(words)}) Tj ET")
 
     def paragraph(
-        self, x: float, y: float, words: str, width: float, size: float = 10, colour: Colour = BLACK, bold: bool = False
+        self, x: float, y: float, words: str, width: float, size: float = 10, bold: bool = False, floor: float = 0.0
     ) -> float:
-        """Text broken into lines; gives the height left below it."""
-        for line in broken(words, int(width / (size * AVERAGE_WIDTH))):
-            self.text(x, y, line, size, bold, colour)
+        """Text broken into lines, as many as there is room for above `floor`; gives the height left below it."""
+        lines = broken(words, int(width / (size * AVERAGE_WIDTH)))
+        room = max(0, int((y - floor) / (size * 1.4)) + 1)
+        if len(lines) > room:
+            lines = [*lines[: room - 1], lines[room - 1] + " …"] if room else []
+        for line in lines:
+            self.text(x, y, line, size, bold)
             y -= size * 1.4
         return y
 
@@ -70,13 +74,17 @@ class PdfPage:
 def broken(words: str, letters: int) -> list[str]:
     """Text in lines of at most so many letters."""
     lines, line = [], ""
-    for word in words.split():
+    for word in (part for whole in words.split() for part in _parts(whole, letters)):
         if line and len(line) + 1 + len(word) > letters:
             lines.append(line)
             line = word
         else:
             line = f"{line} {word}".strip()
     return [*lines, line] if line else lines
+
+
+def _parts(word: str, letters: int) -> list[str]:
+    return [word[at : at + letters] for at in range(0, len(word), letters)]
 
 
 def _file(objects: list[bytes]) -> bytes:

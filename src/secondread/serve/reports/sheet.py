@@ -14,15 +14,18 @@ from secondread.serve.reads.models import Read
 from secondread.serve.reads.pixels import StoredPixels
 from secondread.serve.reads.reading import unpacked_heat
 from secondread.serve.reads.words import Bar, Verdict, verdict_of
-from secondread.serve.reports.pdf import HEIGHT, WIDTH, PdfPage
+from secondread.serve.reports.pdf import HEIGHT, WIDTH, PdfPage, broken
 
 MARGIN = 48.0
 GREY, PALE, INK, AMBER = (0.38, 0.43, 0.5), (0.91, 0.93, 0.95), (0.09, 0.36, 0.46), (0.99, 0.95, 0.85)
 PICTURE = 230.0
 MOST_BARS = 14
+BELOW_BARS = 14.0
+"""For the line that explains them."""
 BOLD_SHARE = 0.85
 """Of a line: bold letters are wider than those that lines are broken by."""
 STRONGEST = 0.6
+FOOT_LETTERS = 120
 
 
 def report_pdf(read: Read, stored: StoredPixels) -> bytes:
@@ -32,14 +35,19 @@ def report_pdf(read: Read, stored: StoredPixels) -> bytes:
     page.text(MARGIN, HEIGHT - 21, DISCLAIMER, 10, bold=True)
     page.text(MARGIN, HEIGHT - 66, "secondread: second reading of an image", 9, colour=GREY)
     wide = WIDTH - 2 * MARGIN
-    y = page.paragraph(MARGIN, HEIGHT - 92, verdict.headline, BOLD_SHARE * wide, 19, bold=True) + 6.6
-    y = page.paragraph(MARGIN, y, verdict.sentence, wide, 10.5)
+    floor = _facts(page, read, card) + 14
+    y = (
+        page.paragraph(MARGIN, HEIGHT - 92, verdict.headline, BOLD_SHARE * wide, 19, bold=True, floor=HEIGHT - 180)
+        + 6.6
+    )
+    y = page.paragraph(MARGIN, y, verdict.sentence, wide, 10.5, floor=HEIGHT - 250)
     y = _pictures(page, y - 6, read, stored)
-    y = _bars(page, y - 22, verdict)
+    y = _bars(page, y - 22, verdict, floor)
     for name, text in verdict.texts[:3]:
+        if y - 14 < floor:
+            break
         page.text(MARGIN, y, f"About {name}", 10, bold=True)
-        y = page.paragraph(MARGIN, y - 14, text[:600], WIDTH - 2 * MARGIN, 9.5) - 6
-    _facts(page, read, card)
+        y = page.paragraph(MARGIN, y - 14, text, wide, 9.5, floor=floor) - 6
     return page.to_bytes(f"Second reading {read.id}")
 
 
@@ -76,9 +84,12 @@ def _pictures(page: PdfPage, y: float, read: Read, stored: StoredPixels) -> floa
     return y - height - 14
 
 
-def _bars(page: PdfPage, y: float, verdict: Verdict) -> float:
+def _bars(page: PdfPage, y: float, verdict: Verdict, floor: float) -> float:
+    """As many as there is room for above `floor`, what was decided before what was not."""
     left, wide = MARGIN + 150, WIDTH - 2 * MARGIN - 200
-    for bar in verdict.bars[:MOST_BARS]:
+    room = min(MOST_BARS, max(1, int((y - floor - BELOW_BARS) / 18)))
+    shown = sorted(verdict.bars, key=lambda bar: not bar.decided)[:room]
+    for bar in shown:
         page.text(MARGIN, y, bar.name[:30], 10, bold=bar.decided)
         page.box(left, y - 1, wide, 8, PALE)
         page.box(left, y - 1, wide * bar.probability, 8, INK if bar.decided else GREY)
@@ -86,8 +97,12 @@ def _bars(page: PdfPage, y: float, verdict: Verdict) -> float:
             page.box(left + wide * bar.threshold - 0.6, y - 4, 1.2, 14, (0.1, 0.1, 0.1))
         page.text(left + wide + 10, y, _said(bar), 9)
         y -= 18
-    if any(bar.threshold is not None for bar in verdict.bars[:MOST_BARS]):
-        page.text(left, y + 4, "Upright marks: thresholds, fitted on validation images.", 7.5, colour=GREY)
+    said = (
+        "Upright marks: thresholds, fitted on validation images." if any(b.threshold is not None for b in shown) else ""
+    )
+    if more := len(verdict.bars) - len(shown):
+        said = f"{said} {more} more of {len(verdict.bars)} classes: see the page of this read.".strip()
+    page.text(left, y + 4, said, 7.5, colour=GREY)
     return y - 14
 
 
@@ -95,9 +110,10 @@ def _said(bar: Bar) -> str:
     return bar.percent.replace(" ", "\u00a0")
 
 
-def _facts(page: PdfPage, read: Read, card: dict[str, Any]) -> None:
+def _facts(page: PdfPage, read: Read, card: dict[str, Any]) -> float:
+    """At the foot of the page; gives its upper edge."""
     facts, made = read.image.facts, (read.result or {}).get("made_with", {})
-    lines = [
+    told = [
         f"Model {card['name']}, bundle {read.bundle_id}",
         f"Image {read.image.content_id} (SHA-256 of its bytes), {facts.get('format')}, "
         f"{facts.get('width')} x {facts.get('height')}, {facts.get('bits')} bits",
@@ -105,6 +121,9 @@ def _facts(page: PdfPage, read: Read, card: dict[str, Any]) -> None:
         f"decoder {made.get('decoder', '')}",
         *card.get("banners", []),
     ]
-    page.box(MARGIN, 42 + 11 * len(lines), WIDTH - 2 * MARGIN, 0.6, GREY)
+    lines = [line for one in told for line in broken(one, FOOT_LETTERS)]
+    top = 42.0 + 11 * len(lines)
+    page.box(MARGIN, top, WIDTH - 2 * MARGIN, 0.6, GREY)
     for at, line in enumerate(lines):
-        page.text(MARGIN, 30 + 11 * (len(lines) - at), line[:120], 7.5, colour=GREY)
+        page.text(MARGIN, 30 + 11 * (len(lines) - at), line, 7.5, colour=GREY)
+    return top
