@@ -219,6 +219,12 @@ def test_whatever_is_sent_the_description_holds(token: dict[str, str], bundle: A
     assert len(tried) == 7
 
 
+def test_a_wrong_method_is_answered_in_the_one_form(client: Client, db: None, token: dict[str, str]) -> None:
+    answer = client.put("/api/reads", headers=token)
+    assert (answer.status_code, answer["Content-Type"], answer["Allow"]) == (405, "application/json", "POST, GET")
+    assert answer.json() == {"code": "405", "detail": "This address takes POST, GET, not PUT."}
+
+
 def test_openapi_needs_no_other_host(client: Client, db: None) -> None:
     assert b"cdn" not in client.get("/api/openapi.json").content
     assert client.get("/api/docs").status_code == 404

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.http.response import HttpResponseBase
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
@@ -15,6 +17,19 @@ class Fault(Exception):
     def __init__(self, status: int, code: str, detail: str, retry: int | None = None) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail, self.retry = status, code, detail, retry
+
+
+def in_one_form(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Middleware: what django-ninja answers to a wrong method is plain text otherwise."""
+
+    def respond(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        if not isinstance(response, HttpResponseNotAllowed) or not request.path.startswith("/api/"):
+            return response
+        told = {"code": "405", "detail": f"This address takes {response.headers['Allow']}, not {request.method}."}
+        return JsonResponse(told, status=405, headers={"Allow": response.headers["Allow"]})
+
+    return respond
 
 
 def handle_faults(api: NinjaAPI) -> None:
