@@ -203,3 +203,12 @@ def test_leaving_takes_everything_along(as_alice: Client, alice: User, bundle: A
 def test_without_mail_nobody_is_sent_to_the_mail(client: Client, db: None) -> None:
     assert "operator of this site can set a new one" in client.get("/accounts/login/").content.decode()
     assert not mail.outbox
+
+
+def test_a_site_without_mail_promises_none(db: None) -> None:
+    client = Client()
+    assert "Forgot your password?" not in client.get("/accounts/login/").content.decode()
+    told = client.get("/accounts/password/reset/").content.decode()
+    assert "sends no e-mail" in told
+    assert "<form" not in told.partition("<main")[2]
+    assert client.get("/accounts/signup/").content.decode().count("(optional)") == 1
