@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from serve_pictures import png
 
 from secondread.serve.dicom.structured import ABSENT, INDETERMINATE, _presence
 from secondread.serve.reads.models import Read, State, StoredImage
@@ -100,3 +103,22 @@ def test_many_findings_are_all_marked(alice: Any, bundle: Any) -> None:
     told = verdict_of(kept, card(task="multilabel", classes=names, thresholds=dict.fromkeys(names, 0.5)))
     assert all(bar.decided for bar in told.bars)
     assert told.headline.startswith("20 findings")
+
+
+@pytest.mark.parametrize("shape", [(1, 3000), (3000, 2), (4100, 1)])
+def test_the_viewer_gets_something_of_the_thinnest_image(
+    shape: tuple[int, int], as_alice: Any, bundle: Any, submit: Any
+) -> None:
+    thin = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    read = submit(as_alice, bundle, png(thin))
+    answer = as_alice.get(f"/reads/{read.id}/pixels")
+    height, width = json.loads(answer["X-Shape"])
+    assert min(height, width) >= 1
+    assert max(height, width) > 1000
+    assert len(answer.content) == height * width
+
+
+def test_the_distance_is_not_called_a_likeness(as_alice: Any, bundle: Any, submit: Any) -> None:
+    page = as_alice.get(f"/reads/{submit(as_alice, bundle).id}/").content.decode()
+    assert "from the training images; up to 1 is accepted" in page
+    assert "Likeness" not in page

@@ -89,13 +89,17 @@ class StoredPixels:
         return np.asarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), np.uint8, order="C")
 
     def on_screen(self, longest: int = ON_SCREEN) -> NDArray[np.uint8] | NDArray[np.uint16]:
-        """Pixels [h,w] or [h,w,3] of full depth, averaged down by a whole factor to at most `longest`."""
+        """Pixels [h,w] or [h,w,3] of full depth, averaged down by a whole factor to at most `longest`.
+
+        A side shorter than the factor becomes one pixel.
+        """
         pixels = self.decoded.pixels
         factor = -(-max(pixels.shape[:2]) // longest)
         if factor == 1:
             return pixels
-        height, width = (side // factor * factor for side in pixels.shape[:2])
-        cells = pixels[:height, :width].reshape(height // factor, factor, width // factor, factor, *pixels.shape[2:])
+        down, across = (min(factor, side) for side in pixels.shape[:2])
+        height, width = pixels.shape[0] // down, pixels.shape[1] // across
+        cells = pixels[: height * down, : width * across].reshape(height, down, width, across, *pixels.shape[2:])
         averaged: NDArray[np.uint8] | NDArray[np.uint16] = cells.mean(axis=(1, 3)).round().astype(pixels.dtype)
         return averaged
 
