@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import Client
 
+from secondread.core.errors import WrongRequest
 from secondread.serve.accounts.models import User
+from secondread.serve.charset import refuse_narrow_letters
 from secondread.serve.folder import DataFolder
 
 
@@ -140,3 +143,17 @@ def test_the_command_makes_nobody_by_mistake(db: None, alice: User, monkeypatch:
     (user,) = User.objects.all()
     assert (user.username, user.is_staff) == ("alice", False)
     assert user.check_password("another long Pass 22")
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="other databases compare all letters")
+def test_a_database_without_all_letters_is_refused(transactional_db: None) -> None:
+    name = connection.settings_dict["NAME"]
+    refuse_narrow_letters()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER DATABASE {name} CHARACTER SET latin1")
+        with pytest.raises(WrongRequest, match="character set latin1"):
+            refuse_narrow_letters()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER DATABASE {name} CHARACTER SET utf8mb4")

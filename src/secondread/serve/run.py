@@ -77,6 +77,9 @@ def _prepare(bundles: list[Path]) -> None:
     except OSError as error:
         raise WrongRequest(f"the data folder cannot be used: {error}") from error
     try:
+        from secondread.serve.charset import refuse_narrow_letters
+
+        refuse_narrow_letters()
         call_command("migrate", verbosity=0, interactive=False)
         call_command("createcachetable", verbosity=0)
         from secondread.serve.bundles.register import register

@@ -135,6 +135,7 @@ def _database() -> dict[str, Any]:
     found |= {"CONN_HEALTH_CHECKS": True}
     options |= {"connect_timeout": 2}
     if found["ENGINE"].endswith("mysql"):
+        found["TEST"] = {"CHARSET": "utf8mb4"}
         options |= {
             "isolation_level": "read committed",
             "charset": "utf8mb4",

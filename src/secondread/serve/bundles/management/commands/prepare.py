@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from secondread.core.errors import SecondreadError
 from secondread.serve.bundles.register import register
+from secondread.serve.charset import refuse_narrow_letters
 
 
 class Command(BaseCommand):
@@ -19,9 +20,10 @@ class Command(BaseCommand):
         parser.add_argument("bundles", nargs="+", type=Path, help="bundle folders or zips")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        call_command("migrate", verbosity=0, interactive=False)
-        call_command("createcachetable", verbosity=0)
         try:
+            refuse_narrow_letters()
+            call_command("migrate", verbosity=0, interactive=False)
+            call_command("createcachetable", verbosity=0)
             registered = register(options["bundles"])
         except SecondreadError as error:
             raise CommandError(str(error)) from error
