@@ -122,3 +122,12 @@ def test_the_distance_is_not_called_a_likeness(as_alice: Any, bundle: Any, submi
     page = as_alice.get(f"/reads/{submit(as_alice, bundle).id}/").content.decode()
     assert "from the training images; up to 1 is accepted" in page
     assert "Likeness" not in page
+
+
+@pytest.mark.parametrize("word", ["MÜLLER", "müller", "ångström", "Ångström", "胸部"])
+def test_names_are_found_in_large_and_small_letters(word: str, as_alice: Any, alice: Any, bundle: Any) -> None:
+    name = "Müller ÅNGSTRÖM 胸部.png"
+    image = StoredImage.objects.create(owner=alice, content_id="0" * 64, name=name)
+    Read.objects.create(owner=alice, image=image, bundle=bundle, created=datetime.now(UTC))
+    assert name in as_alice.get("/reads/", {"q": word}).content.decode()
+    assert "Nothing matches" in as_alice.get("/reads/", {"q": "Möller"}).content.decode()

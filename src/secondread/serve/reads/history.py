@@ -6,6 +6,8 @@ import re
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import reduce
+from operator import or_
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import QueryDict
@@ -71,10 +73,15 @@ def found(user: User, search: Search) -> QuerySet[Read]:
     if search.until:
         reads = reads.filter(created__lt=_midnight(search.until) + timedelta(days=1))
     for word in search.words.replace("\0", "").split():
-        reads = reads.filter(
-            Q(decision__icontains=word) | Q(image__name__icontains=word) | Q(image__content_id__istartswith=word)
-        )
+        forms = _spellings(word)
+        told = reduce(or_, (Q(image__name__icontains=form) | Q(decision__icontains=form) for form in forms))
+        reads = reads.filter(told | Q(image__content_id__istartswith=word))
     return reads.order_by("-created", "-id")
+
+
+def _spellings(word: str) -> set[str]:
+    """SQLite knows large and small letters of ASCII only."""
+    return {word} if word.isascii() else {word, word.lower(), word.upper(), word.capitalize()}
 
 
 def page(user: User, search: Search) -> Page:
