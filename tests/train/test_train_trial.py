@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from secondread.core.errors import BadData, Leak, WrongRequest
 from secondread.core.files import read_json
 from secondread.core.leakage import read_contents, write_contents
 from secondread.core.studydir import StudyDir
-from secondread.core.tables import PLAN_COLUMNS, Task, read_table, write_table
+from secondread.core.tables import PLAN_COLUMNS, Task, read_dataset, read_table, write_dataset, write_table
 from secondread.core.trials import trials
 from secondread.images.batches import Stack
 from secondread.learning.devices import machine
@@ -235,6 +236,19 @@ def test_another_weight_file_of_the_same_name_makes_a_trial_stale(tmp_path: Path
     plan_and_train(study, where)
     assert [unit.state() for unit in train.units(study, where)] == ["done"]
     file.write_bytes((where.trial(TRIAL) / "best.safetensors").read_bytes())
+    assert [unit.state() for unit in train.units(study, where)] == ["stale"]
+
+
+def test_another_task_makes_a_trial_stale_where_the_labels_do_not_say_it(tmp_path: Path) -> None:
+    where = trained(tmp_path, {"epochs": 1, "loss": "bce"})
+    study, dataset = small_study(tmp_path, {"epochs": 1, "loss": "bce"}), read_dataset(where.dataset)
+    write_dataset(replace(dataset, task="multilabel"), where.dataset)
+    assert [unit.state() for unit in train.units(study, where)] == ["stale"]
+    train.run(study, where)
+    assert load_trial(where.trial(TRIAL))[1].task == "multilabel"
+    write_dataset(dataset, where.dataset)
+    assert [unit.state() for unit in train.units(study, where)] == ["stale"]
+    write_dataset(replace(dataset, classes=["c0", "new"]), where.dataset)  # gathered anew, not prepared yet
     assert [unit.state() for unit in train.units(study, where)] == ["stale"]
 
 
