@@ -23,11 +23,15 @@ State = Literal["missing", "stale", "failed", "done"]
 
 @dataclass(frozen=True)
 class StudyDir:
-    """Where a study lives (`root`), where its data lie (`data`), and which trials are wanted (`only`, a glob)."""
+    """Where a study lives (`root`), where its data lie (`data`), and which trials are wanted (`only`, a glob).
+
+    One is made per command; `seen` keeps what it found of the data's files, so that they are listed once.
+    """
 
     root: Path
     data: Path | None = None
     only: str | None = None
+    seen: dict[str, str | None] = field(default_factory=dict, compare=False, repr=False)
 
     # gather, prepare
     @property

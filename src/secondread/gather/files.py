@@ -87,17 +87,17 @@ def _walk(root: Path, inside: str, in_masks: bool) -> Iterator[tuple[str, bool]]
             )
         relative = f"{inside}/{entry.name}" if inside else entry.name
         if entry.is_dir(follow_symlinks=True):
-            if _is_study(root / relative):
+            if is_study(root / relative):
                 continue
             folders.append((relative, in_masks or entry.name.lower() in MASK_FOLDERS))
         elif entry.is_file() or entry.is_symlink():
             yield relative, in_masks
     for relative, masks in folders:
-        if not _leads_back(root, relative):
+        if not leads_back(root, relative):
             yield from _walk(root, relative, masks)
 
 
-def _leads_back(root: Path, relative: str) -> bool:
+def leads_back(root: Path, relative: str) -> bool:
     """Whether a folder is a link to one that contains it."""
     path = root / relative
     return path.is_symlink() and path.resolve() in (root / relative).absolute().parents
@@ -112,7 +112,7 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _is_study(folder: Path) -> bool:
+def is_study(folder: Path) -> bool:
     """Whether a folder is a study's directory: its pictures and tables were made, not given."""
     return (folder / "study.yaml").is_file() and (folder / "gather" / "dataset.json").is_file()
 

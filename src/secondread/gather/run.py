@@ -1,12 +1,14 @@
 """Step 1. Reads the folder, table, npz file or DICOM tree that the study names; never writes to it.
 
 Writes gather/rows.parquet (one row per image, `y_<class>` per class) and gather/dataset.json (task, classes, patients,
-and what was understood, as echoed); the same for each external set under gather/external/.
+and what was understood, as echoed); the same for each external set under gather/external/. Files that were added,
+removed or changed since are gathered again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,10 @@ from secondread.core.files import read_json
 from secondread.core.progress import say
 from secondread.core.registry import resolve
 from secondread.core.spec import PartRef, Study, as_yaml
-from secondread.core.studydir import StudyDir, Unit
+from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import without_root
 from secondread.core.tables import ROW_COLUMNS, Dataset, Task, with_columns, write_dataset, write_table
+from secondread.gather.changes import SourceUnit, contents_of, what_changed
 from secondread.gather.contents import content_ids
 from secondread.gather.found import FACTS, Found
 from secondread.gather.labels import labelled
@@ -40,7 +43,7 @@ class Gathered:
     values: NDArray[np.float32]
 
 
-def units(study: Study, where: StudyDir) -> list[Unit]:
+def units(study: Study, where: StudyDir) -> list[SourceUnit]:
     """The study's own rows, then one unit per external set."""
     made = [_unit(study, where, "rows", study.gather.source, where.rows)]
     for external in study.gather.external:
@@ -52,7 +55,7 @@ def units(study: Study, where: StudyDir) -> list[Unit]:
 def run(study: Study, where: StudyDir) -> None:
     own, *externals = units(study, where)
     if own.state() != "done":
-        with own.work([where.rows, where.dataset]):
+        with _telling_changes(own, where.rows), own.work([where.rows, where.dataset], files=own.files()):
             found = gathered(study, where, study.gather.source)
             _forbid_names_of_averages(found.dataset.classes)
             _write(found, where.rows, where.dataset)
@@ -61,10 +64,19 @@ def run(study: Study, where: StudyDir) -> None:
     for unit, external in zip(externals, study.gather.external, strict=True):
         if unit.state() != "done":
             path = where.external_rows(external.name)
-            with unit.work([path]):
+            with _telling_changes(unit, path), unit.work([path], files=unit.files()):
                 classes = read_json(where.dataset)["classes"]
                 _write(_aligned(gathered(study, where, external.source), classes, external.name), path,
                        path.with_suffix(".json"))  # fmt: skip
+
+
+@contextmanager
+def _telling_changes(unit: SourceUnit, rows: Path) -> Iterator[None]:
+    """Say what the work made other, where files of the source have changed since the last time."""
+    before = contents_of(rows) if unit.files_changed() else None
+    yield
+    if before is not None:
+        say(f"  {what_changed(before, rows)}")
 
 
 def _forbid_names_of_averages(classes: Sequence[str]) -> None:
@@ -121,13 +133,14 @@ def root_of(study: Study, where: StudyDir, source: PartRef) -> Path:
     return there
 
 
-def _unit(study: Study, where: StudyDir, name: str, source: PartRef, table: Path) -> Unit:
+def _unit(study: Study, where: StudyDir, name: str, source: PartRef, table: Path) -> SourceUnit:
     settings: dict[str, Any] = as_yaml(study.gather) | {"source": source.as_written(), "version": VERSION}
     settings.pop("external")
     dataset = where.dataset if name == "rows" else table.with_suffix(".json")
     settings["root"] = _root_or_recorded(study, where, source, dataset)
     inputs: Sequence[Path] = () if name == "rows" else (where.dataset,)
-    return Unit("gather", name, table.parent, settings, inputs, table.with_suffix(".done.json"))
+    data = Path(settings["root"]) if settings["root"] else None
+    return SourceUnit("gather", name, table.parent, settings, inputs, table.with_suffix(".done.json"), data, where.seen)
 
 
 def _root_or_recorded(study: Study, where: StudyDir, source: PartRef, dataset: Path) -> str:
