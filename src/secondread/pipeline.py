@@ -107,7 +107,7 @@ def tune(study: Study, where: StudyDir, trials: int) -> list[Path]:
 
     best = search(study, where, trials)
     tuned = where.root / "tune" / "best.yaml"
-    save_study(best, tuned, f"The best of {trials} settings by validation; see tune/trials.csv.")
+    save_study(best, tuned, "The best setting by validation; see tune/trials.csv.")
     return [where.root / "tune" / "trials.csv", tuned]
 
 

@@ -10,7 +10,11 @@ import pytest
 
 from secondread.balance import run as balance
 from secondread.core.errors import WrongRequest
+from secondread.core.spec import Study
+from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import load_study, save_study
+from secondread.core.trials import Trial
+from secondread.train.trial import Outcome, Watch, train_trial
 from secondread.train.tune import tune, with_settings
 from small_study import small_directory, small_study
 
@@ -38,7 +42,7 @@ def test_all_tries_are_told_and_the_best_is_a_study(tmp_path: Path) -> None:
     save_study(best, tmp_path / "best.yaml")
     assert load_study(tmp_path / "best.yaml") == best
     assert not where.test_reads.exists()
-    assert {path.name for path in (where.root / "tune").iterdir()} == {"trials.csv"}
+    assert {path.name for path in (where.root / "tune").iterdir()} == {"trials.csv", "journal.jsonl"}
     assert tune(study, where, 4) == best
 
 
@@ -88,3 +92,46 @@ def test_a_model_on_codes_is_tuned_with_its_encoder(tmp_path: Path) -> None:
     balance.run(study, where)
     tune(study, where, 1)
     assert pd.read_csv(where.root / "tune" / "trials.csv")["state"].to_list() == ["complete"]
+
+
+def test_a_killed_search_goes_on_and_ends_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = {name: SEARCH[name] for name in ("optimiser.lr", "batch")}
+    settings = {"search": search, "epochs": 2, "engine": {"precision": "fp32"}}
+    tables, begun = [], []
+
+    def stopped(
+        study: Study, where: StudyDir, trial: Trial, place: Any, folder: Path, key: str, watch: Watch
+    ) -> Outcome:
+        def killing(row: dict[str, Any]) -> None:
+            watch(row)
+            if row["epoch"] == 2 and len(begun) == 2:
+                raise KeyboardInterrupt
+
+        begun.append(folder)
+        return train_trial(study, where, trial, place, folder, key, killing)
+
+    for name in ("whole", "killed"):
+        where = small_directory(tmp_path / name)
+        study = small_study(tmp_path / name, settings)
+        balance.run(study, where)
+        if name == "killed":
+            with monkeypatch.context() as patched:
+                patched.setattr("secondread.train.tune.train_trial", stopped)
+                with pytest.raises(KeyboardInterrupt):
+                    tune(study, where, 3)
+            with open(where.root / "tune" / "journal.jsonl", "a") as journal:
+                journal.write('{"op_code":')  # as a full disk leaves it
+            assert "tried before" not in capsys.readouterr().err
+        tune(study, where, 3)
+        tables.append(pd.read_csv(where.root / "tune" / "trials.csv"))
+    assert "after 1 settings that were tried before" in capsys.readouterr().err
+    assert len(tables[0]) == 3
+    assert tables[0]["optimiser.lr"].nunique() == 3
+    pd.testing.assert_frame_equal(tables[0], tables[1])
+    assert not list((tmp_path / "killed" / "tune").glob("trial-*"))
+    tune(study, where, 4)
+    pd.testing.assert_frame_equal(pd.read_csv(where.root / "tune" / "trials.csv")[:3], tables[0])
+    tune(small_study(tmp_path / "killed", settings | {"search": {"batch": [8, 16]}}), where, 1)
+    assert len(pd.read_csv(where.root / "tune" / "trials.csv")) == 1

@@ -5,7 +5,7 @@
     search: {optimiser.lr: {low: 1.0e-4, high: 1.0e-2, log: true}, augment: [none, light], batch: [32, 64]}
 
 Every setting trains the baseline arm's models on repeat 0, fold 0 with the first seed; a median pruner stops hopeless
-ones. All of them stand in tune/trials.csv.
+ones. All of them stand in tune/trials.csv. After a kill the same command goes on (train/tune_journal.py).
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import sha256_of_json, write_with
 from secondread.core.progress import say
 from secondread.core.spec import Study, as_yaml
-from secondread.core.studydir import StudyDir
+from secondread.core.studydir import StudyDir, fingerprint
 from secondread.core.studyfile import check_parts, parse_study
 from secondread.core.trials import Trial
 from secondread.core.trials import trials as trials_of
 from secondread.learning.devices import machine
 from secondread.train.launch import train_coders
+from secondread.train.run import trial_unit
 from secondread.train.trial import train_trial
+from secondread.train.tune_journal import RUNNING, next_setting, opened, tried_before
 
 WARM_UP_TRIALS, WARM_UP_EPOCHS = 5, 2
 """Settings and epochs before any is pruned."""
@@ -47,20 +49,33 @@ def tune(study: Study, where: StudyDir, trials: int) -> Study:
         _refuse_senseless(study, key, space)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     table = where.root / "tune" / "trials.csv"
-    search = optuna.create_study(
-        direction="maximize" if _watch(study) == "val_auroc" else "minimize",
-        sampler=optuna.samplers.TPESampler(seed=study.train.seeds[0]),
-        pruner=optuna.pruners.MedianPruner(WARM_UP_TRIALS, WARM_UP_EPOCHS),
-    )
-    for _ in range(trials):
+    direction = "maximize" if _watch(study) == "val_auroc" else "minimize"
+    pruner = optuna.pruners.MedianPruner(WARM_UP_TRIALS, WARM_UP_EPOCHS)
+    search = opened(where.root / "tune", _told_apart_by(study, where), direction, pruner)
+    if tried := tried_before(search):
+        say(f"tune: goes on after {tried} settings that were tried before")
+    for _ in range(tried, trials):
         _one(search, study, where, spaces)
         _write(search, spaces, table)
+    _write(search, spaces, table)
     finished = [trial for trial in search.trials if trial.state == optuna.trial.TrialState.COMPLETE]
     if not finished:
         raise BadData(f"no setting could be trained to its end; the reasons are in {table}")
     best, settings = search.best_trial, _settings(spaces, search.best_trial.params)
-    say(f"tune: best of {len(search.trials)}: {settings} ({_watch(study)} {best.value:.4g} on validation)")
+    say(f"tune: best of {tried_before(search)}: {settings} ({_watch(study)} {best.value:.4g} on validation)")
     return with_settings(study, settings)
+
+
+def _told_apart_by(study: Study, where: StudyDir) -> str:
+    """Digest of all that decides how settings compare: what is searched, and what every trial is trained on."""
+    told: list[Any] = [list(study.train.search.items()), study.train.seeds[0]]
+    for trial in trials_of(study, replace(where, only=_judged(study))):
+        unit = trial_unit(trial, where)  # an autoencoder's record is left out: each setting trains its own
+        told += [
+            unit.settings,
+            [fingerprint(path) for path in unit.inputs if path.suffix == ".parquet" and path.exists()],
+        ]
+    return sha256_of_json(told)
 
 
 def _refuse_senseless(study: Study, key: str, space: Space) -> None:
@@ -90,7 +105,7 @@ def with_settings(study: Study, settings: dict[str, Any]) -> Study:
 
 def _one(search: optuna.Study, study: Study, where: StudyDir, spaces: dict[str, Space]) -> None:
     """Try one setting; what it cannot do (memory, NaN) is noted, not fatal."""
-    asked = search.ask({key: space.distribution for key, space in spaces.items()})
+    asked = next_setting(search, {key: space.distribution for key, space in spaces.items()}, study.train.seeds[0])
     try:
         changed = with_settings(study, _settings(spaces, asked.params))
         value = _judge(changed, where, asked)
@@ -102,12 +117,13 @@ def _one(search: optuna.Study, study: Study, where: StudyDir, spaces: dict[str, 
     else:
         search.tell(asked, value)
         say(f"tune {asked.number + 1}: {_settings(spaces, asked.params)}: {value:.4g}")
+    shutil.rmtree(_folder(where, asked), ignore_errors=True)  # kept by a kill: its training goes on
 
 
 def _judge(study: Study, where: StudyDir, asked: optuna.Trial) -> float:
     """The best validation figure, averaged over the models of the baseline arm."""
     arm = _baseline(study)
-    here = replace(where, only=f"{arm}/*/r0f0s{study.train.seeds[0]}")
+    here = replace(where, only=_judged(study))
     wanted = list(trials_of(study, here))
     train_coders(study, here)
     found: list[float] = []
@@ -122,21 +138,29 @@ def _judge(study: Study, where: StudyDir, asked: optuna.Trial) -> float:
 
 
 def _train(study: Study, where: StudyDir, trial: Trial, asked: optuna.Trial, place: int | None) -> float | None:
-    folder = where.root / "tune" / f"trial-{asked.number}" / trial.name
+    folder = _folder(where, asked) / trial.name
     figure = _watch(study)
+    reported = dict(asked.study.get_trials(deepcopy=False)[asked.number].intermediate_values)  # before a kill
 
     def watch(row: dict[str, Any]) -> None:
         value = row.get(figure)
         if place is None and value is not None and math.isfinite(value):  # epochs of several models are no one curve
-            asked.report(float(value), int(row["epoch"]))
+            if int(row["epoch"]) not in reported:
+                asked.report(float(value), int(row["epoch"]))
             if asked.should_prune():
                 raise optuna.TrialPruned
 
-    try:
-        key = sha256_of_json(trial.settings)
-        return train_trial(study, where, trial, machine(trial.train.engine), folder, key, watch).best
-    finally:
-        shutil.rmtree(where.root / "tune" / f"trial-{asked.number}", ignore_errors=True)
+    key = sha256_of_json(trial.settings)
+    return train_trial(study, where, trial, machine(trial.train.engine), folder, key, watch).best
+
+
+def _folder(where: StudyDir, asked: optuna.Trial) -> Path:
+    return where.root / "tune" / f"trial-{asked.number}"
+
+
+def _judged(study: Study) -> str:
+    """Which trials a setting is judged by, as a glob."""
+    return f"{_baseline(study)}/*/r0f0s{study.train.seeds[0]}"
 
 
 def _baseline(study: Study) -> str:
@@ -204,5 +228,6 @@ def _write(search: optuna.Study, spaces: dict[str, Space], path: Path) -> None:
         | {"epochs": len(trial.intermediate_values), "error": trial.user_attrs.get("error", "")}
         | _settings(spaces, trial.params)
         for trial in search.trials
+        if trial.state != RUNNING
     ]
     write_with(path, lambda temporary: pd.DataFrame(rows).to_csv(temporary, index=False))
