@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from secondread.core.errors import BadData
 from secondread.core.files import read_json
 from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import parse_study
@@ -198,6 +199,21 @@ def test_images_without_labels_can_be_audited(tmp_path: Path) -> None:
     told = audit_folder(tmp_path / "data").as_dict()
     assert told["classes"] == {"unlabelled": 7}
     assert told["exact_groups"] == 1
+
+
+def test_images_without_labels_are_audited_and_not_trained_on(tmp_path: Path) -> None:
+    from secondread.train import run as train
+
+    for k in range(6):
+        write(tmp_path / "data" / f"{k}.png", k)
+    study = parse_study({"study": "s", "gather": {"source": "auto"}})
+    where = StudyDir(tmp_path / "out", tmp_path / "data")
+    gather.run(study, where)
+    for step in (run, run, train):
+        with pytest.raises(BadData, match="can be audited, not learned from"):
+            step.run(study, where)
+    assert [unit.state() for unit in run.units(study, where)] == ["done", "missing", "missing"]
+    assert where.audit_page.exists()
 
 
 def test_a_candidate_pair_comes_once() -> None:

@@ -22,6 +22,8 @@ from secondread.core.files import read_json, write_json, write_with
 
 Task = Literal["binary", "multiclass", "multilabel"]
 SPLITS = ("train", "val", "test")
+UNLABELLED = "unlabelled"
+"""The one class of images of which nothing is said; they can be audited, and nothing else."""
 
 # gather/rows.parquet; also carries any further column the source has, prefixed `x_`
 ROW_COLUMNS = {
@@ -85,6 +87,15 @@ def write_dataset(dataset: Dataset, path: Path) -> None:
 
 def read_dataset(path: Path) -> Dataset:
     return Dataset(**read_json(path))
+
+
+def forbid_unlabelled(dataset: Dataset) -> None:
+    """Raise `BadData` for images without labels: a network would learn to say the one class of all of them."""
+    if dataset.classes == [UNLABELLED]:
+        raise BadData(
+            f"nothing says what the images in {dataset.root} show: they can be audited, not learned from. "
+            "Put them in folders named after their classes, or name a table of labels (gather.source)"
+        )
 
 
 def write_table(table: pd.DataFrame, path: Path, columns: dict[str, str]) -> None:

@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-UNLABELLED = "unlabelled"
-"""The one class of images of which nothing is said; they can be audited, and nothing else."""
 FACTS = ("patient", "site", "split_given", "sex", "age", "view")
 
 

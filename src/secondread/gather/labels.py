@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.spec import Gather
-from secondread.core.tables import Task
-from secondread.gather.found import UNLABELLED, Found
+from secondread.core.tables import UNLABELLED, Task
+from secondread.gather.found import Found
 
 NEGATIVE = re.compile(
     r"^(normal|no|none|neg|negative|healthy|control|controls|benign|absent|0|false|uninfected|clean"

@@ -9,9 +9,10 @@ import pandas as pd
 from secondread.core.errors import BadData
 from secondread.core.registry import part
 from secondread.core.spec import Gather
+from secondread.core.tables import UNLABELLED
 from secondread.gather import chexpert, class_folders, dicom, nih, npz, table
 from secondread.gather.files import Listing, listing, split_of
-from secondread.gather.found import UNLABELLED, Found, one_class_per_row
+from secondread.gather.found import Found, one_class_per_row
 
 DICOM_SHARE = 0.5
 

@@ -23,6 +23,7 @@ from secondread.core.tables import (
     ROW_COLUMNS,
     SPLIT_COLUMNS,
     Dataset,
+    forbid_unlabelled,
     labels_of,
     read_dataset,
     read_table,
@@ -54,6 +55,7 @@ def run(study: Study, where: StudyDir) -> None:
     if audit.state() != "done":
         with audit.work([where.clean_rows, where.dropped, where.audit]):
             audit_and_clean(study, where)
+    forbid_unlabelled(read_dataset(where.dataset))
     if split.state() != "done":
         with split.work([where.splits, where.split_proof]):
             _split(study, where)

@@ -17,7 +17,7 @@ from secondread.core.errors import SecondreadError
 from secondread.core.files import read_json, sha256_of_json
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir, Unit, fingerprint
-from secondread.core.tables import labels_of, read_dataset, read_table
+from secondread.core.tables import forbid_unlabelled, labels_of, read_dataset, read_table
 from secondread.core.trials import Trial, trials
 
 
@@ -29,6 +29,8 @@ def units(study: Study, where: StudyDir) -> list[Unit]:
 
 def run(study: Study, where: StudyDir) -> None:
     """Train every autoencoder and trial that is missing or stale; each goes on from its last checkpoint."""
+    if where.dataset.exists():
+        forbid_unlabelled(read_dataset(where.dataset))
     waiting = [unit for unit in units(study, where) if unit.state() != "done"]
     if not waiting:
         return
