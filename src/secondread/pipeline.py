@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from secondread.core.errors import BadData, SecondreadError, WrongRequest
-from secondread.core.files import write_json
+from secondread.core.files import clear_abandoned, write_json
 from secondread.core.progress import say
 from secondread.core.provenance import environment
 from secondread.core.spec import Study
@@ -63,6 +63,7 @@ def open_study(
     where = StudyDir(root.resolve(), _data_root(data), only)
     _check_only(study, where)
     _claim(study, where)
+    clear_abandoned(where.root)
     return study, where
 
 

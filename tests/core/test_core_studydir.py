@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from secondread.core.errors import BadData
-from secondread.core.files import atomic_path, read_json, write_json, write_text
+from secondread.core.files import atomic_path, clear_abandoned, read_json, write_json, write_text
 from secondread.core.studydir import StudyDir, Unit, slug
 
 
@@ -85,6 +88,39 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         half_written()
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from secondread.core.files import atomic_path
+with atomic_path(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_killed_process_left_half_written_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "below" / "kept.txt"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    subprocess.run([sys.executable, "-c", KILLED, str(target)], env=environment, check=False)
+    (half,) = target.parent.iterdir()
+    assert half.name.endswith(".part")
+    others = [
+        tmp_path / name for name in (".elsewhere.txt.abcdef-1.part", "pixels.npy.part", ".before.txt.99999999.part")
+    ]
+    for path in others:
+        path.write_text("another machine's, or no such file at all")
+    with atomic_path(target) as ours:
+        ours.write_text("whole")
+        clear_abandoned(tmp_path)
+        assert ours.exists()
+    assert {path.name for path in target.parent.iterdir()} == {"kept.txt"}
+    assert all(path.exists() for path in others)
+    for path in others:
+        os.utime(path, (1, 1))
+    clear_abandoned(tmp_path)
+    assert [path.name for path in others if path.exists()] == ["pixels.npy.part"]
 
 
 def test_a_folder_that_cannot_be_written_is_bad_data(tmp_path: Path) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,11 @@ from secondread.core.errors import BadData
 
 LITTLE_SPACE = 16 * 2**20
 """Bytes under which a short write means a full disk."""
+UNFINISHED = re.compile(r"^\..+\.(?:([0-9a-f]{6})-)?(\d+)\.part$")
+"""The name of a file in the making: after it the machine and the process that make it."""
+THIS_MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+LONG_AGO = 24 * 3600.0
+"""Seconds after which nobody is still at a file in the making, on whatever machine."""
 
 
 @contextmanager
@@ -23,7 +31,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Raises `BadData` with the file's name when the disk is full or the folder may not be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{THIS_MACHINE}-{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -35,6 +43,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise BadData(f"cannot write {path}: {why_unwritten(error, path)}") from error
+
+
+def clear_abandoned(folder: Path) -> None:
+    """Remove files in the making under `folder` whose process was killed."""
+    for inside, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(".part") and (made_by := UNFINISHED.match(name)):
+                path = Path(inside, name)
+                with suppress(OSError):  # finished or removed meanwhile, or another user's
+                    here = made_by[1] == THIS_MACHINE and Path("/proc/self").exists()
+                    gone = here and not Path(f"/proc/{made_by[2]}").exists()
+                    if gone or time.time() - path.stat().st_mtime > LONG_AGO:
+                        path.unlink()
 
 
 def why_unwritten(error: OSError, path: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from secondread.core.errors import BadData
-from secondread.core.files import sha256_of_bytes, write_text
+from secondread.core.files import clear_abandoned, sha256_of_bytes, write_text
 from secondread.core.progress import say
 from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import parse_study
@@ -53,6 +53,7 @@ def audit_folder(data: Path, html: Path | None = None) -> Audit:
     root = data.resolve()
     study = parse_study({"study": _name(root), "gather": {"source": {"name": "auto", "root": "."}}})
     where = StudyDir(_memory(root), root)
+    clear_abandoned(where.root)
     gather = importlib.import_module("secondread.gather.run")  # steps meet through files: this is the first of them
     gather.gather_anew(study, where)
     found = audit_rows(study, where).as_dict()
