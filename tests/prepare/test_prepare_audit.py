@@ -22,7 +22,9 @@ from secondread.gather import run as gather
 from secondread.images.phantom import PhantomSpec, write_phantom
 from secondread.prepare import memory, run
 from secondread.prepare.clean import Cleaned, cleaned
-from secondread.prepare.near import candidate_pairs
+from secondread.prepare.groups import clusters
+from secondread.prepare.near import ALIKE, FULL, _Pictures, near_duplicates
+from secondread.prepare.near_search import candidate_pairs
 from secondread.prepare.probes import name_style
 from secondread.prepare.report import Audit, audit_folder
 
@@ -221,6 +223,51 @@ def test_a_candidate_pair_comes_once() -> None:
     hashes = np.uint64(12345) ^ (np.uint64(1) << chance.integers(0, 63, 60).astype(np.uint64))
     pairs = [tuple(pair) for block in candidate_pairs(hashes, hashes, 8) for pair in block.tolist()]
     assert sorted(pairs) == [(i, j) for i in range(60) for j in range(i + 1, 60)]
+
+
+def sequences(count: int, frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hashes, mirrored hashes and small pictures of `count` sequences of frames that drift, some of them mirrored."""
+    chance = np.random.default_rng(count)
+    blocks = chance.integers(40, 200, (count, 8, 8)).repeat(16, axis=1).repeat(16, axis=2)
+    pictures, hashes = [], []
+    for number in range(count):
+        base = chance.integers(0, 2**62, 2, dtype=np.uint64)
+        for frame in range(frames):
+            shown = np.clip(blocks[number] + chance.normal(0, 4, (128, 128)) + frame % 7, 0, 255).astype(np.uint8)
+            flips = np.uint64(1) << chance.integers(0, 63, 2).astype(np.uint64)
+            mirrored = frame % 5 == 4
+            pictures.append(shown[:, ::-1] if mirrored else shown)
+            hashes.append((base ^ flips)[::-1] if mirrored else base ^ flips)
+    order = chance.permutation(len(pictures))
+    plain, turned = np.array(hashes)[order].T
+    return plain, turned, np.stack(pictures)[order]
+
+
+def test_what_is_joined_by_some_pairs_is_what_all_pairs_would_join() -> None:
+    plain, turned, small = sequences(4, 12)
+    made = near_duplicates(plain, turned, small)
+    every = [
+        pairs[_Pictures(small).verified(pairs, kind, ALIKE)[0]]
+        for kind, other in (("copy", plain), ("mirrored", turned))
+        for pairs in candidate_pairs(plain & FULL, other & FULL, 8)
+    ]
+    assert sum(map(len, every)) > 150
+    np.testing.assert_array_equal(clusters(48, [made.pairs]), clusters(48, every))
+    assert len(made.pairs) == 48 - 4
+    assert set(made.kind) == {"copy", "mirrored"}
+
+
+def test_frames_of_a_long_sequence_are_compared_as_often_as_there_are_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, turned, small = sequences(3, 200)
+    compared, verified = [], _Pictures.verified
+
+    def counted(pictures: _Pictures, pairs: Any, kind: str, alike: float) -> Any:
+        compared.append(len(pairs))
+        return verified(pictures, pairs, kind, alike)
+
+    monkeypatch.setattr(_Pictures, "verified", counted)
+    near_duplicates(plain, turned, small)
+    assert sum(compared) < 3 * 600
 
 
 def test_images_one_pixel_wide_or_high_are_audited(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from secondread.prepare.near import Near, near_duplicates
 
 CONSTANT_STD = 1.0
 """A small picture that varies less than this shows nothing."""
-NO_NEAR = Near(np.empty((0, 2), np.int64), np.empty(0, np.float32), np.empty(0, object), 0)
+NO_NEAR = Near(np.empty((0, 2), np.int64), np.empty(0, np.float32), np.empty(0, object))
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _near(seen: Measured, telling: NDArray[np.int64]) -> Near:
         seen.facts["phash_mirrored"].iloc[first].to_numpy(dtype=np.uint64),
         seen.small[first],
     )
-    return Near(first[found.pairs], found.alike, found.kind, found.candidates)
+    return Near(first[found.pairs], found.alike, found.kind)
 
 
 def _reasons(

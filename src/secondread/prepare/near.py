@@ -2,8 +2,9 @@
 
 Candidates are pairs of images whose hashes (of the image, its mirror image, or their negatives) differ in few bits.
 They are found by banding: of r + 1 bands of bits, two hashes within r bits agree in at least one; only images that
-share a band are compared, so the work does not grow with the square of their number. A pair is a duplicate when the
-small pictures correlate after the mean picture of the set was taken out; without that, all chests look alike.
+share a band, and are not joined by others yet, are compared, so the work does not grow with the square of their
+number. A pair is a duplicate when the small pictures correlate after the mean picture of the set was taken out; without
+that, all chests look alike.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secondread.prepare.near_search import Joined, Pairs, candidate_pairs
+
 FULL = np.uint64(0x7FFF_FFFF_FFFF_FFFF)
 """The 63 bits that carry the picture; the first stands for its mean and is left out."""
 RADIUS, SMALL_RADIUS = 8, 4
@@ -22,19 +25,20 @@ FEW_IMAGES = 20_000
 """Up to this many images the wider radius is searched: gamma and crops move more bits."""
 ALIKE = 0.935
 COARSE, COARSE_ALIKE = 16, 0.85
-BLOCK = 2_000_000
-ORDER = np.random.default_rng(20_11).permutation(63)
-"""Bands are made of bits far apart, since neighbouring frequencies vary together."""
+TOGETHER = 512
+"""Pairs compared at once where those before were mostly not alike."""
 
 
 @dataclass(frozen=True)
 class Near:
-    """Pairs of rows [P, 2] that are near duplicates, how alike they are [P], and what turns one into the other [P]."""
+    """Pairs of rows [P, 2] that join all near duplicates, how alike they are [P], what turns one into the other [P].
+
+    There are as many as it takes: one fewer than a group has images. Further pairs of a group may be alike too.
+    """
 
     pairs: NDArray[np.int64]
     alike: NDArray[np.float32]
     kind: NDArray[np.object_]
-    candidates: int
 
 
 VARIANTS = ("copy", "mirrored", "negative", "mirrored negative")
@@ -47,69 +51,44 @@ def near_duplicates(
     radius = RADIUS if len(phash) <= FEW_IMAGES else SMALL_RADIUS
     plain, turned = phash & FULL, mirrored & FULL
     asked = {"copy": plain, "mirrored": turned, "negative": plain ^ FULL, "mirrored negative": turned ^ FULL}
-    if len(phash) < 2:
-        return Near(np.empty((0, 2), np.int64), np.empty(0, np.float32), np.empty(0, object), 0)
-    pictures = _Pictures(small)
-    found: dict[tuple[int, int], tuple[float, str]] = {}
-    count = 0
-    for kind in VARIANTS:
-        for pairs in candidate_pairs(plain, asked[kind], radius):
-            count += len(pairs)
-            for (left, right), value in pictures.verified(pairs, kind, alike):
-                key = (min(left, right), max(left, right))
-                if value > found.get(key, (0.0, ""))[0]:
-                    found[key] = (value, kind)
-    ordered = sorted(found)
-    return Near(
-        np.array(ordered, np.int64).reshape(-1, 2),
-        np.array([found[key][0] for key in ordered], np.float32),
-        np.array([found[key][1] for key in ordered], object),
-        count,
-    )
+    pictures, joined = _Pictures(small), Joined(len(phash))
+    found = [np.empty((0, 2), np.int64)]
+    for kind in VARIANTS if len(phash) > 1 else ():
+        for pairs in candidate_pairs(plain, asked[kind], radius, joined):
+            found += _joining(pairs, pictures, kind, alike, joined)
+    pairs = np.concatenate(found)
+    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    values, kinds = np.zeros(len(pairs), np.float32), np.full(len(pairs), VARIANTS[0], object)
+    for kind in VARIANTS:  # a picture that is its own mirror image is a copy and mirrored: the closer of the two counts
+        close = np.flatnonzero(np.bitwise_count(plain[pairs[:, 0]] ^ asked[kind][pairs[:, 1]]) <= radius)
+        hits, how = pictures.verified(pairs[close], kind, alike)
+        better = how > values[close[hits]]
+        values[close[hits[better]]], kinds[close[hits[better]]] = how[better], kind
+    return Near(pairs, values, kinds)
 
 
-def candidate_pairs(hashes: NDArray[np.uint64], others: NDArray[np.uint64], radius: int) -> Iterator[NDArray[np.int64]]:
-    """Blocks of pairs (i, j), i < j, with at most `radius` bits between hashes[i] and others[j] (or hashes[j] and
-    others[i], which is the same for mirror images and negatives). A pair comes once, with the
-    first band that it shares: frames of one sequence agree in all bands, and comparing pictures is what takes long."""
-    earlier: list[tuple[NDArray[np.uint64], NDArray[np.uint64]]] = []
-    for band in np.array_split(ORDER, radius + 1):
-        keys, other_keys = _band(hashes, band), _band(others, band)
-        order = np.argsort(other_keys, kind="stable")
-        sorted_keys = other_keys[order]
-        start, end = np.searchsorted(sorted_keys, keys, "left"), np.searchsorted(sorted_keys, keys, "right")
-        for left, right in _expanded(start, end, order):
-            close = (left < right) & (np.bitwise_count(hashes[left] ^ others[right]) <= radius)
-            left, right = left[close], right[close]
-            new = np.ones(len(left), dtype=bool)
-            for one, other in earlier:
-                new &= one[left] != other[right]
-            if new.any():
-                yield np.stack([left[new], right[new]], axis=1)
-        earlier.append((keys, other_keys))
+def _joining(pairs: Pairs, pictures: _Pictures, kind: str, alike: float, joined: Joined) -> list[Pairs]:
+    """Compare pairs until all that are alike are joined; those that joined something.
 
-
-def _band(hashes: NDArray[np.uint64], bits: NDArray[np.int64]) -> NDArray[np.uint64]:
-    key = np.zeros(len(hashes), np.uint64)
-    for place, bit in enumerate(bits.tolist()):
-        key |= ((hashes >> np.uint64(bit)) & np.uint64(1)) << np.uint64(place)
-    return key
-
-
-def _expanded(
-    start: NDArray[np.int64], end: NDArray[np.int64], order: NDArray[np.int64]
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """All (row, order[k]) with start[row] <= k < end[row], in blocks."""
-    lengths = end - start
-    bounds = np.concatenate([[0], np.cumsum(lengths)])
-    row = 0
-    while row < len(start):
-        stop = max(int(np.searchsorted(bounds, bounds[row] + BLOCK, "right")) - 1, row + 1)
-        own = lengths[row:stop]
-        left = np.repeat(np.arange(row, stop), own)
-        within = np.arange(len(left)) - np.repeat(bounds[row:stop] - bounds[row], own)
-        yield left, order[np.repeat(start[row:stop], own) + within]
-        row = stop
+    First those that would join all by the fewest comparisons: where all are alike, nothing is left then. Where many
+    are not, more and more are compared at once.
+    """
+    made, more = [], 0
+    pairs = pairs[joined.apart(pairs)]
+    while len(pairs):
+        chosen = np.zeros(len(pairs), dtype=bool)
+        chosen[:more] = True
+        chosen[joined.forest(pairs)] = True
+        tried = pairs[chosen]
+        hits, _ = pictures.verified(tried, kind, alike)
+        if len(hits):
+            alikes = tried[hits]
+            made.append(alikes[joined.forest(alikes)])
+            joined.join(made[-1])
+        more = 0 if 2 * len(hits) > len(tried) else max(TOGETHER, 2 * len(tried))
+        pairs = pairs[~chosen]
+        pairs = pairs[joined.apart(pairs)]
+    return made
 
 
 class _Pictures:
@@ -123,17 +102,19 @@ class _Pictures:
         self.coarse = np.concatenate([_reduced(part) for part in _blocks(small, 4096)])
         self.coarse_usual = _unit(_reduced(mean[None]))[0]
 
-    def verified(self, pairs: NDArray[np.int64], kind: str, alike: float) -> Iterator[tuple[tuple[int, int], float]]:
-        for block in _blocks(pairs, 50_000):
-            left, right = self.coarse[block[:, 0]], _turned(self.coarse[block[:, 1]], kind)
+    def verified(self, pairs: Pairs, kind: str, alike: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Places of the pairs that are alike, and how alike they are."""
+        hits, how = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+        for block in _blocks(np.arange(len(pairs)), 50_000):
+            left, right = self.coarse[pairs[block, 0]], _turned(self.coarse[pairs[block, 1]], kind)
             close = block[_correlation(left, right, self.coarse_usual) > COARSE_ALIKE]
             for part in _blocks(close, 512):
-                left = self.small[part[:, 0]].astype(np.float32)
-                right = _turned(self.small[part[:, 1]].astype(np.float32), kind)
+                left = self.small[pairs[part, 0]].astype(np.float32)
+                right = _turned(self.small[pairs[part, 1]].astype(np.float32), kind)
                 values = _correlation(left, right, self.usual)
-                for (i, j), value in zip(part.tolist(), values.tolist(), strict=True):
-                    if value >= alike:
-                        yield (i, j), value
+                hits.append(part[values >= alike])
+                how.append(values[values >= alike])
+        return np.concatenate(hits), np.concatenate(how)
 
 
 def _blocks(array: NDArray[Any], most: int) -> Iterator[NDArray[Any]]:
