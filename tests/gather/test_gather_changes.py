@@ -55,7 +55,7 @@ def test_what_changed_is_gathered_again_and_told(data: Path, capsys: pytest.Capt
     picture(data / "images" / "a" / "0.png", 91)
     assert state(data) == "stale"
     assert "a/new.png" in gathered(data)
-    assert "1 images added, 1 removed, 1 changed" in capsys.readouterr().err
+    assert "images: 1 added, 1 removed, 1 changed" in capsys.readouterr().err
     assert state(data) == "done"
 
 

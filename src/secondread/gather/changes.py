@@ -95,8 +95,8 @@ def what_changed(before: dict[str, str], rows: Path) -> str:
     added, removed = len(now.keys() - before.keys()), len(before.keys() - now.keys())
     changed = sum(before[name] != now[name] for name in before.keys() & now.keys())
     if added or removed or changed:
-        counts = f"{added} images added, {removed} removed, {changed} changed"
-        return f"the data have changed since they were gathered: {counts}"
+        counts = f"images: {added} added, {removed} removed, {changed} changed"
+        return f"the data have changed since they were gathered ({counts})"
     return "files in the data folder have changed since they were gathered, but no image was added, removed or changed"
 
 
