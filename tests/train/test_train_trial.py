@@ -239,7 +239,7 @@ def test_another_weight_file_of_the_same_name_makes_a_trial_stale(tmp_path: Path
     assert [unit.state() for unit in train.units(study, where)] == ["stale"]
 
 
-def test_another_task_makes_a_trial_stale_where_the_labels_do_not_say_it(tmp_path: Path) -> None:
+def test_another_task_makes_a_trial_stale(tmp_path: Path) -> None:
     where = trained(tmp_path, {"epochs": 1, "loss": "bce"})
     study, dataset = small_study(tmp_path, {"epochs": 1, "loss": "bce"}), read_dataset(where.dataset)
     write_dataset(replace(dataset, task="multilabel"), where.dataset)

@@ -11,13 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from secondread.core.errors import SecondreadError
 from secondread.core.files import read_json, sha256_of_json
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir, Unit, fingerprint
-from secondread.core.tables import forbid_unlabelled, labels_of, read_dataset, read_table
+from secondread.core.tables import forbid_unlabelled, read_dataset, read_table
 from secondread.core.trials import Trial, trials
 
 
@@ -45,7 +43,7 @@ def trial_unit(trial: Trial, where: StudyDir) -> Unit:
     settings["pixels"] = _pixels(where)
     settings["synthetic"] = _synthetic(trial, where)
     settings["from"] = _origin(trial, where)
-    settings |= _task(where)
+    settings["task"] = read_dataset(where.dataset).task if where.dataset.exists() else None
     inputs = [where.clean_rows, where.splits, where.pixels, where.plan(trial.arm, trial.repeat, trial.fold)]
     inputs = [path for path in inputs if path != where.pixels or not path.exists()]  # its settings count, not its bytes
     inputs += [unit.done_file for unit in _coder_unit_of(trial, where)]
@@ -58,29 +56,6 @@ def _pixels(where: StudyDir) -> dict[str, Any] | None:
         return None
     told = read_json(where.pixels)
     return {name: told.get(name) for name in ("channels", "intensity", "crop_border", "decoder")}
-
-
-def _task(where: StudyDir) -> dict[str, str]:
-    """The task, where the labels alone do not say it: one label per row may be judged as exclusive classes or not.
-
-    The usual task is left out, so that what was trained before this was kept in a key stays done.
-    """
-    if not (where.dataset.exists() and where.clean_rows.exists()):
-        return {}
-    dataset = read_dataset(where.dataset)
-    exclusive = _one_label_each(where.clean_rows, where.clean_rows.stat().st_mtime_ns, tuple(dataset.classes))
-    usual = ("binary" if len(dataset.classes) == 2 else "multiclass") if exclusive else "multilabel"
-    return {} if dataset.task == usual else {"task": dataset.task}
-
-
-@cache
-def _one_label_each(rows: Path, changed: int, classes: tuple[str, ...]) -> bool:
-    """Whether every row has exactly one label and lacks all others for sure; read once for all trials."""
-    table = read_table(rows)
-    if not {f"y_{name}" for name in classes} <= set(table.columns):
-        return False  # gathered anew with other classes, and not prepared yet
-    labels = labels_of(table, classes)
-    return bool((np.isin(labels, (0.0, 1.0)).all(axis=1) & (labels.sum(axis=1) == 1)).all())
 
 
 def _synthetic(trial: Trial, where: StudyDir) -> str | None:
