@@ -130,8 +130,13 @@ def test_a_timm_network_that_cannot_be_is_refused(name: str, told: str) -> None:
 
 @pytest.mark.parametrize(("name", "options"), [("improved_cnn", {"dropout": 3.0}), ("plain_cnn", {"width": -4})])
 def test_options_that_no_layer_takes_are_refused(name: str, options: dict[str, float]) -> None:
-    with pytest.raises(WrongRequest, match=f"{name} cannot be built with .*{next(iter(options))}"):
+    with pytest.raises(WrongRequest, match=f"{name}: option {next(iter(options))}"):
         build_classifier(ref(name, **options), ModelSpec(2, 1, 64), mean=[0.5], std=[0.5])
+
+
+def test_a_network_that_no_memory_holds_is_refused() -> None:
+    with pytest.raises(WrongRequest, match="plain_cnn cannot be built with .*width"):
+        build_classifier(ref("plain_cnn", width=10**10), ModelSpec(2, 1, 64), mean=[0.5], std=[0.5])
 
 
 def test_half_precision_is_taken_over_by_the_normalisation() -> None:

@@ -221,8 +221,8 @@ def test_whatever_is_sent_the_description_holds(token: dict[str, str], bundle: A
 
 def test_a_wrong_method_is_answered_in_the_one_form(client: Client, db: None, token: dict[str, str]) -> None:
     answer = client.put("/api/reads", headers=token)
-    assert (answer.status_code, answer["Content-Type"], answer["Allow"]) == (405, "application/json", "POST, GET")
-    assert answer.json() == {"code": "405", "detail": "This address takes POST, GET, not PUT."}
+    assert (answer.status_code, answer["Content-Type"], answer["Allow"]) == (405, "application/json", "GET, POST")
+    assert answer.json() == {"code": "405", "detail": "This address takes GET, POST, not PUT."}
 
 
 def test_openapi_needs_no_other_host(client: Client, db: None) -> None:

@@ -121,7 +121,7 @@ def parts_of(where: StudyDir) -> tuple[dict[str, torch.Tensor], dict[str, torch.
 def test_head_leaves_the_backbone_and_its_batch_norm_alone(tmp_path: Path) -> None:
     resnet = {"models": ["resnet18"], "size": 32, "epochs": 1, "batch": 12}
     untouched = trained(
-        tmp_path / "a", resnet | {"steps": 1, "optimiser": {"name": "sgd", "lr": 0.0}, "regime": "head"}
+        tmp_path / "a", resnet | {"steps": 1, "optimiser": {"name": "sgd", "lr": 1e-12}, "regime": "head"}
     )
     learnt = trained(
         tmp_path / "b", resnet | {"epochs": 4, "regime": "head", "optimiser": {"name": "adamw", "lr": 0.1}}

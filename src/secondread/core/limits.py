@@ -26,7 +26,7 @@ def _distinct(given: list[Any]) -> list[Any]:
 
 
 def _weights(given: str) -> str:
-    if ":" in given and not re.match("trial:[^/]+/[^/]+/.", given):
+    if ":" in given and not re.match("trial:.+/[^/]+/[^/]+/?$", given):
         raise ValueError("weights are none, imagenet, trial:STUDY/ARM/MODEL or a file")
     return given
 

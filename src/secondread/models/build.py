@@ -82,7 +82,7 @@ def _backbone(ref: PartRef, spec: ModelSpec) -> Backbone:
         raise WrongRequest(f"train: size {spec.size} is too small for {ref.name}: it needs at least {least} pixels")
     try:
         backbone: Backbone = build(spec)
-    except (ValueError, RuntimeError, ZeroDivisionError) as error:  # a width below one, a dropout above one
+    except (ValueError, RuntimeError, ZeroDivisionError) as error:  # a width that no memory holds
         raise WrongRequest(f"models: {ref.name} cannot be built with {ref.options}: {error}") from error
     return backbone
 
