@@ -135,7 +135,7 @@ def test_options_that_no_layer_takes_are_refused(name: str, options: dict[str, f
 
 
 def test_a_network_that_no_memory_holds_is_refused() -> None:
-    with pytest.raises(WrongRequest, match="plain_cnn cannot be built with .*width"):
+    with pytest.raises(WrongRequest, match=r"plain_cnn cannot be built with .*width"):
         build_classifier(ref("plain_cnn", width=10**10), ModelSpec(2, 1, 64), mean=[0.5], std=[0.5])
 
 
