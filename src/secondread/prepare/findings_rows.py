@@ -53,7 +53,7 @@ def _near(m: Material) -> Iterator[Finding]:
         kinds = pd.Series(m.cleaned.near.kind).value_counts()
         told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
         groups = files_of(m.rows, found)
-        message = f"{many(len(found), 'group')} of near duplicates (joined as: {told})"
+        message = f"{many(len(found), 'group')} of near duplicates (pairs that join them: {told})"
         yield Finding("near_duplicates", "warning", message, [f for g in groups for f in g], TOGETHER, groups)
 
 
