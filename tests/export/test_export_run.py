@@ -151,7 +151,7 @@ def test_a_bundle_of_a_training_that_is_gone_is_set_aside(
     own, gone = folder(made), made.where.export("other", "plain_cnn")
     shutil.copytree(own, gone)
     run.run(made.study, made.where)
-    assert "other/plain_cnn is of a training that is gone; moved to export/earlier/other/plain_cnn" in (
+    assert "other/plain_cnn is of an earlier state of the study; moved to export/earlier/other/plain_cnn" in (
         capsys.readouterr().err
     )
     assert own.is_dir()

@@ -2,17 +2,16 @@
 
 Reads evaluate/summary.json (which trial was picked), evaluate/<arm>/<model>/operating.json, train/<trial>/,
 predict/<trial>.parquet, prepare/, cache/, masks where there are any. Writes explain/<arm>/<model>/: cases.json,
-panels/*.png, one sheet per group of cases, quality.csv; those that are neither
-wanted now nor what their trial would give today move to explain/earlier/.
+panels/*.png, one sheet per group of cases, quality.csv; those that are neither wanted now nor what their trial would
+give today move to explain/earlier/.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from secondread.core.progress import say
+from secondread.core.earlier import left_behind, set_aside
 from secondread.core.spec import Study, as_yaml
 from secondread.core.studydir import StudyDir, Unit
 from secondread.models.chosen import Chosen, chosen
@@ -29,8 +28,8 @@ def units(study: Study, where: StudyDir) -> list[Unit]:
 def run(study: Study, where: StudyDir) -> None:
     """Explain every arm and model whose maps are missing or stale."""
     wanted = chosen(study, where, study.explain.models)
-    for left in left_behind(study, where, wanted):
-        _set_aside(left, where.root / "explain")
+    for left in _left_behind(study, where, wanted):
+        set_aside(left, where.root / "explain")
     for one in wanted:
         unit = unit_of(study, where, one)
         if unit.state() == "done":
@@ -41,24 +40,11 @@ def run(study: Study, where: StudyDir) -> None:
             explain_chosen(study, where, one)
 
 
-def left_behind(study: Study, where: StudyDir, wanted: Iterable[Chosen]) -> list[Path]:
-    """Folders of maps that are neither wanted now nor what their trial would give today: the report shows every one."""
-    there = {cases.parent for cases in (where.root / "explain").glob("*/*/cases.json")}
-    kept = {where.explain(one.arm, one.model) for one in wanted}
-    if there - kept:
-        others = [unit_of(study, where, one) for one in chosen(study, where, "all")]
-        kept |= {unit.folder for unit in others if unit.folder in there and unit.state() == "done"}
-    return sorted(there - kept)
-
-
-def _set_aside(maps: Path, explained: Path) -> None:
-    """Keep old maps where nothing takes them for current ones."""
-    name = maps.relative_to(explained)
-    aside = explained / "earlier" / name
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.parent.mkdir(parents=True, exist_ok=True)
-    maps.rename(aside)
-    say(f"explain: {name} is of an earlier state of the study; moved to {aside.relative_to(explained.parent)}")
+def _left_behind(study: Study, where: StudyDir, wanted: Iterable[Chosen]) -> list[Path]:
+    """The report shows every folder of maps that it finds."""
+    there = [cases.parent for cases in (where.root / "explain").glob("*/*/cases.json")]
+    now = [where.explain(one.arm, one.model) for one in wanted]
+    return left_behind(there, now, lambda: [unit_of(study, where, one) for one in chosen(study, where, "all")])
 
 
 def unit_of(study: Study, where: StudyDir, one: Chosen) -> Unit:

@@ -8,11 +8,10 @@ bundles of trainings that are gone move to export/earlier/.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from secondread.core.progress import say
+from secondread.core.earlier import left_behind, set_aside
 from secondread.core.spec import Study, as_yaml
 from secondread.core.studydir import StudyDir, Unit
 from secondread.core.tables import read_dataset
@@ -33,8 +32,8 @@ def run(study: Study, where: StudyDir) -> None:
     from secondread.models.bundle.container import LARGEST
 
     picked = chosen(study, where, study.export.pick)
-    for left in left_behind(study, where, picked):
-        _set_aside(left, where.root / "export")
+    for left in _left_behind(study, where, picked):
+        set_aside(left, where.root / "export", left.with_name(f"{left.name}.zip"))
     for one in picked:
         unit = unit_of(study, where, one)
         if unit.state() == "done":
@@ -45,26 +44,13 @@ def run(study: Study, where: StudyDir) -> None:
             export_bundle(study, where, one)
 
 
-def left_behind(study: Study, where: StudyDir, picked: Iterable[Chosen]) -> list[Path]:
-    """Bundles in the folder that are neither exported now nor what their trial would give today."""
-    there = {card.parent for card in (where.root / "export").glob("*/*/card.json")}
-    kept = {where.export(one.arm, one.model) for one in picked}
-    if there - kept:
-        others = [unit_of(study, where, one) for one in chosen(study, where, "all")]
-        kept |= {unit.folder for unit in others if unit.folder in there and unit.state() == "done"}
-    return sorted(there - kept - {folder.with_name(f"{folder.name}-int8") for folder in kept})
-
-
-def _set_aside(bundle: Path, exports: Path) -> None:
-    """Keep a bundle of a training that is gone where nothing takes it for a current one."""
-    name = bundle.relative_to(exports)
-    aside = exports / "earlier" / name
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.parent.mkdir(parents=True, exist_ok=True)
-    for path in (bundle, bundle.with_name(f"{bundle.name}.zip")):
-        if path.exists():
-            path.rename(aside.with_name(path.name))
-    say(f"export: {name} is of a training that is gone; moved to {aside.relative_to(exports.parent)}")
+def _left_behind(study: Study, where: StudyDir, picked: Iterable[Chosen]) -> list[Path]:
+    """Bundles of trainings that are gone; one in int8 belongs to the one beside it."""
+    there = [card.parent for card in (where.root / "export").glob("*/*/card.json")]
+    now = [where.export(one.arm, one.model) for one in picked]
+    found = left_behind(there, now, lambda: [unit_of(study, where, one) for one in chosen(study, where, "all")])
+    kept = {*there, *now} - set(found)
+    return sorted(set(found) - {folder.with_name(f"{folder.name}-int8") for folder in kept})
 
 
 def unit_of(study: Study, where: StudyDir, one: Chosen) -> Unit:
