@@ -98,7 +98,10 @@ def test_what_would_fail_after_training_is_refused_before(sections: dict[str, ob
 def test_a_section_written_twice_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "study.yaml"
     file.write_text("study: s\ntrain: {epochs: 3}\ntrain: {batch: 4}\n")
-    with pytest.raises(WrongRequest, match="the key 'train' stands twice"):
+    with pytest.raises(WrongRequest, match=r"study.yaml: the key 'train' stands twice, in lines 2 and 3$"):
+        load_study(file)
+    file.write_text("study: s\ntrain: {epochs: 3, epochs: 4}\n")
+    with pytest.raises(WrongRequest, match="the key 'epochs' stands twice, in lines 2 and 2"):
         load_study(file)
 
 

@@ -52,13 +52,17 @@ def run(file: File, data: Data = None, out: Out = None, only: Only = None, smoke
 
 def check(files: Annotated[list[Path], typer.Argument(help="Study files.", show_default=False)]) -> None:
     """Validate study files and the parts they name, without touching data."""
+    from secondread.core.errors import WrongRequest
     from secondread.core.studydir import StudyDir
     from secondread.core.studyfile import check_parts, load_study
     from secondread.core.trials import trials
 
     for file in files:
         study = load_study(file)
-        check_parts(study)
+        try:
+            check_parts(study)
+        except WrongRequest as error:
+            raise WrongRequest(f"{file}: {error}") from error
         count = sum(1 for _ in trials(study, StudyDir(Path())))
         typer.echo(f"{file}: {study.study}, {len(study.arms)} arms, {count} trials")
 

@@ -24,10 +24,12 @@ class _Once(yaml.SafeLoader):
     """Safe YAML in which a key stands once: of two sections of one name the first would be lost without a word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        written = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
-        twice = next((key for key in written if written.count(key) > 1), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {twice!r} stands twice", node.start_mark)
+        lines: dict[str, int] = {}
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        for name, line in [(key.value, key.start_mark.line + 1) for key in keys]:
+            if name in lines:
+                raise WrongRequest(f"the key {name!r} stands twice, in lines {lines[name]} and {line}")
+            lines[name] = line
         return super().construct_mapping(node, deep)
 
 
@@ -41,6 +43,8 @@ def load_study(path: Path) -> Study:
         written = yaml.load(content, _Once)
     except yaml.YAMLError as error:
         raise WrongRequest(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    except WrongRequest as error:
+        raise WrongRequest(f"{path}: {error}") from error
     if not isinstance(written, dict):
         raise WrongRequest(f"{path}: a study file is a mapping that begins with `study: NAME`")
     return parse_study(written, str(path))
