@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from secondread.explain.grad_cam import EMPTY, NAMES, Method
+from secondread.images.lettering import letters
 from secondread.models.bundle.overlay import captioned, onto_image, overlay
 
 SIDE = 224
@@ -60,7 +61,7 @@ def _enlarged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _row(pictures: Sequence[Image.Image], heading: str) -> Image.Image:
     width = sum(p.width + GAP for p in pictures)
     made = Image.new("RGB", (width, HEADING + max(p.height for p in pictures)), "white")
-    ImageDraw.Draw(made).text((4, 3), heading, "black", ImageFont.load_default(13))
+    ImageDraw.Draw(made).text((4, 3), heading, "black", letters(13))
     left = 0
     for picture in pictures:
         made.paste(picture, (left, HEADING))

@@ -6,9 +6,10 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from secondread.core.files import write_bytes
+from secondread.images.lettering import letters
 from secondread.images.phantom.cohort import plan
 from secondread.images.phantom.drawing import PhantomImage, render
 from secondread.images.phantom.spec import PRESETS, PhantomSpec
@@ -22,7 +23,7 @@ def contact_sheet(out: Path) -> Path:
     rows = [_row(name) for name in PRESETS]
     width, height = TILE * COLUMNS, (TILE + CAPTION) * len(rows)
     page = Image.new("L", (width, height), 0)
-    writer, font = ImageDraw.Draw(page), ImageFont.load_default(11)
+    writer, font = ImageDraw.Draw(page), letters(11)
     for r, row in enumerate(rows):
         for c, (caption, drawn) in enumerate(row):
             page.paste(Image.fromarray(drawn.image), (c * TILE, r * (TILE + CAPTION) + CAPTION))

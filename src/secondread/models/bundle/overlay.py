@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from secondread.images.decode_types import Fit
+from secondread.images.lettering import letters
 
 # Inferno from .2 to .9: lightness rises with the value, all colour deficits can follow it, nothing in it is nearly grey
 STOPS = np.asarray([[66, 10, 104], [138, 34, 106], [204, 66, 72], [247, 130, 18], [246, 215, 70]], np.float32)
@@ -53,7 +54,7 @@ def overlay(pixels: NDArray[np.uint8], heat: NDArray[np.float32], top: float) ->
 def captioned(picture: Image.Image, caption: str, top: float, empty: str = "no positive evidence") -> Image.Image:
     """The picture with its caption and the colour scale (0 to `top`) below it; `empty` where there is no scale."""
     width = max(picture.width, 256)
-    line, font = round(22 * width / 512), ImageFont.load_default(max(10, round(14 * width / 512)))
+    line, font = round(22 * width / 512), letters(max(10, round(14 * width / 512)))
     line = max(line, 12)  # the smallest letters need as much
     lines = _wrapped(caption, font, width - 8)
     below = picture.height + line * len(lines)

@@ -109,7 +109,7 @@ def _write_overlays(bundle: Bundle, ready: _Ready, reading: Reading, folder: Pat
     for name in _decided(reading):
         height, width = shown.shape[:2]
         heat = onto_image(reading.heat[name], height, width, bundle.card.fit, bundle.card.crop_border)
-        grid = " × ".join(str(side) for side in reading.heat[name].shape)
+        grid = "×".join(str(side) for side in reading.heat[name].shape)
         caption = (
             f"{name} {reading.probabilities[name]:.2f} ({reading.status}): attention on a grid of {grid}, smoothed; "
             "not the border of a lesion"

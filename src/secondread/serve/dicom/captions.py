@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from secondread.images.lettering import letters
 from secondread.models.bundle.card import DISCLAIMER
 from secondread.serve.reads.models import Read
 from secondread.serve.reads.words import verdict_of
@@ -25,7 +26,7 @@ def with_caption(pixels: NDArray[np.uint8], read: Read) -> NDArray[np.uint8]:
     height, width = pixels.shape[:2]
     wide = max(width, NARROWEST)
     size = max(11, wide // 60)
-    font = ImageFont.load_default(size)
+    font = letters(size)
     broken = [part for line in lines for part in _broken(line, font, wide - 2 * size)]
     step = round(size * 1.45)
     made = Image.new("RGB", (wide, height + step * len(broken) + size), "black")
