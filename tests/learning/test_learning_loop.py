@@ -41,7 +41,8 @@ class Killed(Exception):
 def batch(step: int) -> tuple[Tensor, Tensor]:
     chance = torch.Generator().manual_seed(step)
     images = torch.randn(6, 1, 8, 8, generator=chance)
-    return images, (images.mean(dim=(1, 2, 3)) > 0).long()
+    device = machine().device
+    return images.to(device), (images.mean(dim=(1, 2, 3)) > 0).long().to(device)
 
 
 class School:

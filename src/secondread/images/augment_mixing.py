@@ -23,9 +23,9 @@ def pasted_images(images: Tensor, labels: Tensor, alpha: float, generator: torch
     """A rectangle of area 1−λ, λ ~ Beta(α, α), of each image comes from another; λ is what truly stayed."""
     batch, _, height, width = images.shape
     half = (1 - beta(batch, alpha, generator)).sqrt() / 2
-    inside = rectangles(batch, height, width, half, half, generator)
+    inside = rectangles(batch, height, width, half, half, generator, images.device)
     partner = torch.randperm(batch, generator=generator).to(images.device)
-    pasted = torch.where(inside.to(images.device)[:, None], images[partner], images)
+    pasted = torch.where(inside[:, None], images[partner], images)
     return pasted, _blend(labels, partner, 1 - inside.float().mean(dim=(1, 2)))
 
 

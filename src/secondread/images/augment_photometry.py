@@ -80,21 +80,22 @@ def cut_out(images: Tensor, reach: float, generator: torch.Generator) -> Tensor:
     """Paint a square of up to `reach` of the side in the image's mean grey (DeVries & Taylor 2017)."""
     batch, _, height, width = images.shape
     half = torch.rand(batch, generator=generator) * reach / 2 * _chosen(batch, generator).float()
-    inside = rectangles(batch, height, width, half, half, generator).to(images.device)
+    inside = rectangles(batch, height, width, half, half, generator, images.device)
     mean = images.mean(dim=(2, 3), keepdim=True)
     return torch.where(inside[:, None], mean, images)
 
 
 def rectangles(
-    batch: int, height: int, width: int, half_height: Tensor, half_width: Tensor, generator: torch.Generator
-) -> Tensor:
-    """Masks [B,H,W] of rectangles about random centres; halves are shares of the side."""
+    batch: int, height: int, width: int, half_height: Tensor, half_width: Tensor, generator: torch.Generator,
+    device: torch.device,
+) -> Tensor:  # fmt: skip
+    """Masks [B,H,W] on the device of rectangles about random centres; halves are shares of the side."""
     down = torch.rand(batch, generator=generator)[:, None]
     across = torch.rand(batch, generator=generator)[:, None]
     rows = ((torch.arange(height) + 0.5) / height)[None]
     columns = ((torch.arange(width) + 0.5) / width)[None]
     tall, wide = (rows - down).abs() < half_height[:, None], (columns - across).abs() < half_width[:, None]
-    return tall[:, :, None] & wide[:, None, :]
+    return tall.to(device)[:, :, None] & wide.to(device)[:, None, :]
 
 
 def _chosen(count: int, generator: torch.Generator) -> Tensor:

@@ -20,10 +20,12 @@ from secondread.core.progress import Progress, progress
 from secondread.learning.checkpoints import load_checkpoint, save_checkpoint
 from secondread.learning.devices import Machine, memory_told
 from secondread.learning.ema import Average
+from secondread.learning.graphs import recorded
 from secondread.learning.lesson import Course, Lesson, Pace, step_seed
 from secondread.learning.schedules import per_evaluation
 
-SAVE_SECONDS = 120.0  # within an epoch; at its end a checkpoint is always written
+SAVE_SECONDS = 120.0  # within an epoch
+SAVING_SHARE = 0.1  # of the time, at most, goes into the checkpoints at the ends of epochs; a GPU's last half a second
 LOSSES_AT_ONCE = 16  # on a GPU, where looking at each loss would stall the device
 
 
@@ -62,10 +64,11 @@ class Training:
         machine.choose_precision(lesson.learner)
         called = torch.compile(lesson.learner) if machine.compiled else lesson.learner
         self.called, self.optimiser = machine.accelerator.prepare(called, lesson.optimiser)
+        self.learn = recorded(self._learn, lesson.optimiser, machine)
         self.average = Average(lesson.learner, pace.ema) if pace.ema else None
         self.pending: list[tuple[Tensor, Tensor]] = []
         self.images_per_step = len(lesson.batches(0)[0]) * machine.world
-        self.saved = time.monotonic()
+        self.saved, self.saving = time.monotonic(), 0.0
 
     def epoch(self, shown: Progress) -> None:
         """Train to the end of the epoch that the course stands in, evaluate, and write a checkpoint."""
@@ -83,25 +86,30 @@ class Training:
         self._look()
         self._clock(begun)
         self._evaluate(shown)
-        self.save()
+        if course.over(self.pace) or time.monotonic() - self.saved > self.saving / SAVING_SHARE:
+            self.save()
 
     def one_step(self) -> None:
         step, lesson = self.course.step, self.lesson
         torch.manual_seed(step_seed(self.pace.seed, step, self.machine.rank))
-        loss, correct = self.called(*lesson.batches(step))
-        self.machine.accelerator.backward(loss)
-        if self.pace.clip is not None:
-            self.machine.accelerator.clip_grad_norm_(lesson.learner.parameters(), self.pace.clip)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.pending.append(self.learn(*lesson.batches(step)))
         if not per_evaluation(lesson.schedule):
             lesson.schedule.step()  # type: ignore[call-arg]
         if self.average is not None:
             self.average.update(step)
         self.course.step += 1
-        self.pending.append((loss.detach(), correct.detach()))
         if not self.machine.on_gpu or len(self.pending) == LOSSES_AT_ONCE:
             self._look()
+
+    def _learn(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Forward, backward and one update of the weights: the loss and the share of right answers before it."""
+        loss, correct = self.called(inputs, labels)
+        self.machine.accelerator.backward(loss)
+        if self.pace.clip is not None:
+            self.machine.accelerator.clip_grad_norm_(self.lesson.learner.parameters(), self.pace.clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return loss.detach(), correct.detach()
 
     def _look(self) -> None:
         """Take the losses of the last steps off the device; one that is not finite stops the training."""
@@ -170,9 +178,14 @@ class Training:
             course.waited += 1
 
     def save(self) -> None:
+        """Write a checkpoint, and note when that was done and how long it took."""
+        begun = time.monotonic()
+        if self.machine.is_main:
+            self._write()
         self.saved = time.monotonic()
-        if not self.machine.is_main:
-            return
+        self.saving = self.saved - begun
+
+    def _write(self) -> None:
         scaler = self.machine.accelerator.scaler
         save_checkpoint(self.checkpoint, {
             "key": self.key,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -117,6 +118,11 @@ def normalised(weights: Sequence[float], spec: LossSpec) -> Tensor:
     """Class weights scaled so that their mean over the rows is 1: the learning rate keeps its meaning."""
     mean = sum(w * p for w, p in zip(weights, spec.prior, strict=True))
     return torch.tensor(weights, dtype=torch.float32) / max(mean, 1e-12)
+
+
+def on_device(values: Tensor) -> Callable[[torch.device], Tensor]:
+    """`values` on the device that is named, brought there once: a copy per step would stall a GPU."""
+    return functools.cache(values.to)
 
 
 def refuse_many_classes(spec: LossSpec, name: str) -> None:

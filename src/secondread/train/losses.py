@@ -19,6 +19,7 @@ from secondread.train.loss_types import (
     as_independent,
     masked_mean,
     normalised,
+    on_device,
     positives,
     refuse_many_classes,
     shifted_prior,
@@ -64,12 +65,12 @@ def focal(spec: LossSpec, /, *, gamma: NotNegative = 2.0) -> Loss:
 def logit_adjusted(spec: LossSpec, /, *, tau: NotNegative = 1.0) -> Loss:
     """Cross-entropy on logits + τ log π (Menon et al. 2021): consistent for the balanced error."""
     prior = torch.tensor(spec.prior).clamp(min=1e-6)
-    offset = tau * prior.log()
+    offset = on_device(tau * prior.log())
     left = prior ** (1 - tau)  # what the raw logits still hold of the prior
     implied = tuple((left / left.sum()).tolist())
 
     def term(logits: Tensor, labels: Tensor) -> Tensor:
-        return -(labels * (logits + offset.to(logits.device)).log_softmax(1)).sum(1)
+        return -(labels * (logits + offset(logits.device)).log_softmax(1)).sum(1)
 
     return SoftmaxLoss(spec, term, "logit_adjusted", implied)
 
@@ -85,11 +86,11 @@ def weighted_bce(spec: LossSpec, /, *, power: NotNegative = 0.5, cap: Cap = 10.0
     """Binary cross-entropy with positives weighted (negatives/positives)^power, within 1/cap and cap."""
     counts = zip(*positives(spec), strict=True)
     weights = [min(max((max(no, 1.0) / max(yes, 1.0)) ** power, 1 / cap), cap) for yes, no in counts]
-    weight = torch.tensor(weights)
+    weight = on_device(torch.tensor(weights))
 
     def term(logits: Tensor, labels: Tensor) -> Tensor:
         return functional.binary_cross_entropy_with_logits(
-            logits, labels, pos_weight=weight.to(logits.device), reduction="none"
+            logits, labels, pos_weight=weight(logits.device), reduction="none"
         )
 
     return SigmoidLoss(spec, term, "weighted_bce", shifted_prior(spec, weights))
@@ -154,12 +155,12 @@ class AucMargin(Loss):
 
 def _weighted(spec: LossSpec, weights: list[float], name: str) -> Loss:
     """Cross-entropy of which each row counts with the weight of its class; the weights shift the implied prior."""
-    scaled = normalised(weights, spec)
+    scaled = on_device(normalised(weights, spec))
     moved = [w * p for w, p in zip(weights, spec.prior, strict=True)]
     implied = tuple(share / sum(moved) for share in moved)
 
     def term(logits: Tensor, labels: Tensor) -> Tensor:
-        return -(labels * scaled.to(logits.device) * logits.log_softmax(1)).sum(1)
+        return -(labels * scaled(logits.device) * logits.log_softmax(1)).sum(1)
 
     return SoftmaxLoss(spec, term, name, implied)
 

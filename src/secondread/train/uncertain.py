@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from secondread.core.errors import WrongRequest
-from secondread.train.loss_types import Loss
+from secondread.train.loss_types import Loss, on_device
 
 SMOOTH = (0.55, 0.85)  # Pham et al. 2019, label smoothing of uncertain labels taken as positive
 UNCERTAIN = -1.0
@@ -60,21 +60,21 @@ class ThreeWay(Loss):
     def __init__(self, base: Loss, policies: Sequence[str]) -> None:
         super().__init__(base.prior)
         self.base = base
-        self.three = [k for k, policy in enumerate(policies) if policy == "multi_class"]
+        self.three = on_device(torch.tensor([k for k, policy in enumerate(policies) if policy == "multi_class"]))
         self.classes = len(policies)
 
     def forward(self, logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
-        known = mask[:, self.three]
-        three = (self._three_way(logits.float(), labels[:, self.three]) * known).sum()
-        rest = mask.clone()
-        rest[:, self.three] = 0.0
+        three_way = self.three(logits.device)
+        known = mask.index_select(1, three_way)
+        three = (self._three_way(logits.float(), labels.index_select(1, three_way)) * known).sum()
+        rest = mask.index_fill(1, three_way, 0.0)
         others: Tensor = self.base(logits[:, : self.classes], labels.clamp(min=0.0), rest)
         mean: Tensor = (three + others * rest.sum()) / (known.sum() + rest.sum()).clamp(min=1.0)
         return mean
 
     def _three_way(self, logits: Tensor, labels: Tensor) -> Tensor:
         """−log softmax(0, z, u) at the label's place, [B,E]."""
-        present, uncertain = logits[:, self.three], logits[:, self.classes :]
+        present, uncertain = logits.index_select(1, self.three(logits.device)), logits[:, self.classes :]
         three = torch.stack([torch.zeros_like(present), present, uncertain], dim=-1).log_softmax(-1)
         place = torch.where(labels == UNCERTAIN, 2.0, labels).round().long()
         return -three.gather(-1, place.unsqueeze(-1)).squeeze(-1)
