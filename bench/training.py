@@ -35,6 +35,7 @@ from secondread.images.batches import Batches, Sampler, Stack
 from secondread.images.cache import CacheItem, build_cache
 from secondread.images.decode import PixelSpec
 from secondread.learning.devices import Machine, machine, multiplies_bf16
+from secondread.learning.graphs import recorded
 from secondread.learning.lesson import Lesson, Pace, step_seed
 from secondread.learning.loop import Training
 from secondread.learning.optimisers import adamw
@@ -103,7 +104,7 @@ def network(model: str, asked: argparse.Namespace) -> Classifier:
 
 
 def ceiling(model: str, asked: argparse.Namespace) -> Step:
-    """One batch of tensors again and again, in our layout and with our optimiser, nothing else."""
+    """One batch of tensors again and again, in our layout, as a graph on a GPU and with our optimiser, nothing else."""
     place, classifier = machine(), network(model, asked)
     classifier.to(place.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     place.choose_precision(classifier)
@@ -111,13 +112,20 @@ def ceiling(model: str, asked: argparse.Namespace) -> Step:
     images = torch.rand(asked.batch, 1, asked.size, asked.size, device=place.device) * 255
     labels = torch.arange(asked.batch, device=place.device) % 2
 
-    def step() -> None:
+    def learn(images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         with place.accelerator.autocast():
             loss = nn.functional.cross_entropy(classifier(images).float(), labels)
         loss.backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        loss.item()
+        return loss.detach(), loss.detach()
+
+    learnt = recorded(learn, optimiser, place)
+
+    def step() -> None:
+        loss, _ = learnt(images, labels)
+        if not on_gpu():
+            loss.item()
 
     return step
 
@@ -199,7 +207,7 @@ def compared(makers: dict[str, Callable[[], Step]], asked: argparse.Namespace) -
     names = list(makers)
     with apart(makers) as sides:
         for timed in sides.values():
-            timed(1)
+            timed(5 if on_gpu() else 1)  # a graph is recorded at the fourth step
         for turn in range(asked.rounds):
             for name in names[turn % len(names) :] + names[: turn % len(names)]:  # nobody always comes first
                 rates[name].append(asked.steps * asked.batch / sides[name](asked.steps))

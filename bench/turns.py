@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection
 
+import torch
+
 Step = Callable[[], None]
 Timed = Callable[[int], float]
 """Seconds that so many steps take."""
@@ -45,4 +47,6 @@ def _work(make: Callable[[], Step], told: Connection) -> None:
             started = time.perf_counter()
             for _ in range(steps):
                 step()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
             told.send(time.perf_counter() - started)

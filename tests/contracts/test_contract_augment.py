@@ -8,7 +8,8 @@ from torch import Tensor
 
 from secondread.core.errors import WrongRequest
 from secondread.core.registry import find, parts, resolve
-from secondread.core.spec import ref
+from secondread.core.spec import PartRef, ref
+from secondread.images import augment
 from secondread.images.augment import Augment
 
 NAMES = [name for name in parts("augment") if name != "none"]
@@ -211,3 +212,15 @@ def test_of_a_share_the_others_stay_as_they_are() -> None:
     changed, _ = resolve("augment", ref("strong", share=0.25))()(images, one_hot(200), chance(4))
     same = torch.tensor([torch.equal(new, old) for new, old in zip(changed, images, strict=True)])
     assert 0.65 < same.float().mean() < 0.85
+
+
+@pytest.mark.parametrize("reference", [*(ref(name) for name in NAMES), ref("strong", share=0.5)])
+def test_images_stay_on_their_device_though_draws_are_made_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, reference: PartRef
+) -> None:
+    """On a device without numbers, which stands for a GPU; noise alone is drawn on the device itself."""
+    monkeypatch.setattr(augment, "noised", lambda images, *_: images)
+    change = resolve("augment", reference)()
+    images, labels = torch.empty(6, 1, 32, 32, device="meta"), torch.empty(6, 3, device="meta")
+    changed, mixed = change(images, labels, chance())
+    assert (changed.device, mixed.device, changed.shape) == (images.device, labels.device, images.shape)

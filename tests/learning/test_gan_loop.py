@@ -63,7 +63,7 @@ def test_products_in_bfloat16_follow_those_in_float32(name: str) -> None:
 def test_the_sampler_passes_over_all_images_before_it_repeats_one() -> None:
     trained = training(classes=0)
     drawn = torch.cat([gan_loop._draw(trained)[0] for _ in range(21)])  # 21 batches of 8 are 8 passes over 21 images
-    pixels = ((drawn[:, 0] + 1) * 127.5).round().byte().numpy()
+    pixels = ((drawn[:, 0] + 1) * 127.5).round().byte().cpu().numpy()
     for passed in range(8):
         seen = {image.tobytes() for image in pixels[passed * 21 : (passed + 1) * 21]}
         assert len(seen) == 21

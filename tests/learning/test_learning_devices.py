@@ -48,6 +48,7 @@ def test_a_processor_that_multiplies_bfloat16_trains_in_it(
     assert machine().accelerator.mixed_precision == chosen
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="about processors; autocast knows that there is a GPU")
 @pytest.mark.parametrize(("groups", "precision", "half"), [(1, "auto", True), (8, "auto", False), (8, "bf16", True)])
 def test_depthwise_convolutions_stay_exact_unless_told(
     monkeypatch: pytest.MonkeyPatch, groups: int, precision: Any, half: bool

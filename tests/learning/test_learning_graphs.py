@@ -95,10 +95,10 @@ def test_dropout_draws_anew_at_every_replay_and_the_same_for_the_same_seed(
 def test_what_cannot_be_recorded_runs_as_it_is(
     tmp_path: Path, plainly: Callable[[], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    weights, _ = learnt(tmp_path / "asks", asks=True)
+    weights, _ = learnt(tmp_path / "asks", dropout=0.5, asks=True)
     assert "cannot be recorded" in "".join(capsys.readouterr())
     plainly()
-    plain, _ = learnt(tmp_path / "plain", asks=True)
+    plain, _ = learnt(tmp_path / "plain", dropout=0.5, asks=True)
     for name, tensor in plain.items():
         torch.testing.assert_close(weights[name], tensor, rtol=1e-3, atol=1e-4)
 

@@ -75,7 +75,7 @@ class School:
         return fit(lesson, self.pace, machine(), self.folder / "checkpoint", "key")
 
     def weights(self) -> dict[str, Tensor]:
-        return {name: tensor.clone() for name, tensor in self.learner.state_dict().items()}
+        return {name: tensor.cpu().clone() for name, tensor in self.learner.state_dict().items()}
 
     def best(self) -> dict[str, Tensor]:
         kept = Learner()

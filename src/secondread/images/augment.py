@@ -17,7 +17,7 @@ from torch import Tensor
 
 from secondread.core.limits import AboveZero, BelowOne, Positive
 from secondread.core.registry import part
-from secondread.images.augment_geometry import Geometry, warped
+from secondread.images.augment_geometry import Geometry, beside, warped
 from secondread.images.augment_mixing import mixed_images, pasted_images
 from secondread.images.augment_photometry import (
     blurred,
@@ -118,7 +118,7 @@ def some_of(change: Change, share: float) -> Change:
     """`change`, applied to this share of the images."""
 
     def changed(images: Tensor, generator: torch.Generator) -> Tensor:
-        chosen = torch.rand(len(images), generator=generator, device=images.device) < share
+        chosen = beside(torch.rand(len(images), generator=generator) < share, images)
         return torch.where(chosen[:, None, None, None], change(images, generator), images)
 
     return changed

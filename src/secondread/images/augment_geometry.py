@@ -43,7 +43,7 @@ def warped(images: Tensor, geometry: Geometry, generator: torch.Generator) -> Te
         torch.stack([cosine * wide * mirror[0], -sine * wide * mirror[1] / ratio, across], dim=1),
         torch.stack([sine * tall * mirror[0] * ratio, cosine * tall * mirror[1], down], dim=1),
     ], dim=1)  # fmt: skip
-    grid = functional.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
+    grid = functional.affine_grid(beside(theta, images), list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid.to(images.dtype), padding_mode="reflection", align_corners=False)
 
 
@@ -60,6 +60,11 @@ def symmetric(count: int, reach: float, generator: torch.Generator) -> Tensor:
     return (torch.rand(count, generator=generator) * 2 - 1) * reach
 
 
+def beside(drawn: Tensor, images: Tensor) -> Tensor:
+    """What was drawn on the CPU, on the device of the images; the step before may go on there meanwhile."""
+    return drawn.to(images.device, non_blocking=True)
+
+
 def coins(count: int, tossed: bool, generator: torch.Generator) -> Tensor:
     """[count] of −1 or 1; all 1 when not tossed."""
     drawn = torch.rand(count, generator=generator) < 0.5
@@ -68,6 +73,6 @@ def coins(count: int, tossed: bool, generator: torch.Generator) -> Tensor:
 
 def _flipped(images: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
     for signs, axis in ((horizontal, 3), (vertical, 2)):
-        chosen = (signs < 0).to(images.device)[:, None, None, None]
+        chosen = beside(signs < 0, images)[:, None, None, None]
         images = torch.where(chosen, images.flip(axis), images)
     return images

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from secondread.images.augment_geometry import beside
 from secondread.images.augment_photometry import rectangles
 
 
@@ -13,18 +14,18 @@ def mixed_images(images: Tensor, labels: Tensor, alpha: float, generator: torch.
     """x̃ = λx + (1−λ)x′ with λ ~ Beta(α, α) per image, folded to λ ≥ ½ so that each image stays mostly itself."""
     share = beta(len(images), alpha, generator)
     share = torch.maximum(share, 1 - share)
-    partner = torch.randperm(len(images), generator=generator).to(images.device)
-    kept = share.to(images.device, images.dtype)[:, None, None, None]
+    partner = beside(torch.randperm(len(images), generator=generator), images)
+    kept = beside(share, images).to(images.dtype)[:, None, None, None]
     mixed = images * kept + images[partner] * (1 - kept)
     return mixed, _blend(labels, partner, share)
 
 
 def pasted_images(images: Tensor, labels: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """A rectangle of area 1−λ, λ ~ Beta(α, α), of each image comes from another; λ is what truly stayed."""
-    batch, _, height, width = images.shape
+    batch = len(images)
     half = (1 - beta(batch, alpha, generator)).sqrt() / 2
-    inside = rectangles(batch, height, width, half, half, generator, images.device)
-    partner = torch.randperm(batch, generator=generator).to(images.device)
+    inside = rectangles(images, half, half, generator)
+    partner = beside(torch.randperm(batch, generator=generator), images)
     pasted = torch.where(inside[:, None], images[partner], images)
     return pasted, _blend(labels, partner, 1 - inside.float().mean(dim=(1, 2)))
 
@@ -36,5 +37,5 @@ def beta(count: int, alpha: float, generator: torch.Generator) -> Tensor:
 
 
 def _blend(labels: Tensor, partner: Tensor, share: Tensor) -> Tensor:
-    kept = share.to(labels.device, labels.dtype)[:, None]
+    kept = beside(share, labels).to(labels.dtype)[:, None]
     return labels * kept + labels[partner] * (1 - kept)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from secondread.images.augment_geometry import symmetric
+from secondread.images.augment_geometry import beside, symmetric
 
 WHITE = 255.0
 APPLIED = 0.5
@@ -78,24 +78,22 @@ def _binomial(images: Tensor) -> Tensor:
 
 def cut_out(images: Tensor, reach: float, generator: torch.Generator) -> Tensor:
     """Paint a square of up to `reach` of the side in the image's mean grey (DeVries & Taylor 2017)."""
-    batch, _, height, width = images.shape
+    batch = len(images)
     half = torch.rand(batch, generator=generator) * reach / 2 * _chosen(batch, generator).float()
-    inside = rectangles(batch, height, width, half, half, generator, images.device)
+    inside = rectangles(images, half, half, generator)
     mean = images.mean(dim=(2, 3), keepdim=True)
     return torch.where(inside[:, None], mean, images)
 
 
-def rectangles(
-    batch: int, height: int, width: int, half_height: Tensor, half_width: Tensor, generator: torch.Generator,
-    device: torch.device,
-) -> Tensor:  # fmt: skip
-    """Masks [B,H,W] on the device of rectangles about random centres; halves are shares of the side."""
+def rectangles(images: Tensor, half_height: Tensor, half_width: Tensor, generator: torch.Generator) -> Tensor:
+    """Masks [B,H,W] of rectangles about random centres, where the images are; halves are shares of the side."""
+    batch, _, height, width = images.shape
     down = torch.rand(batch, generator=generator)[:, None]
     across = torch.rand(batch, generator=generator)[:, None]
     rows = ((torch.arange(height) + 0.5) / height)[None]
     columns = ((torch.arange(width) + 0.5) / width)[None]
     tall, wide = (rows - down).abs() < half_height[:, None], (columns - across).abs() < half_width[:, None]
-    return tall.to(device)[:, :, None] & wide.to(device)[:, None, :]
+    return beside(tall, images)[:, :, None] & beside(wide, images)[:, None, :]
 
 
 def _chosen(count: int, generator: torch.Generator) -> Tensor:
@@ -105,9 +103,9 @@ def _chosen(count: int, generator: torch.Generator) -> Tensor:
 
 def _with(images: Tensor, chosen: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
     """Images of which the chosen are changed."""
-    index = chosen.nonzero()[:, 0].to(images.device)
+    index = beside(chosen.nonzero()[:, 0], images)
     return images.index_copy(0, index, change(images[index])) if len(index) else images
 
 
 def _per_image(values: Tensor, images: Tensor) -> Tensor:
-    return values.to(images.device, images.dtype)[:, None, None, None]
+    return beside(values, images).to(images.dtype)[:, None, None, None]

@@ -18,7 +18,9 @@ def diff_augment(images: Tensor, policies: tuple[str, ...], generator: torch.Gen
 
 def _draw(images: Tensor, generator: torch.Generator) -> Tensor:
     """One number in −0.5..0.5 per image, drawn on the CPU so that devices agree."""
-    return (torch.rand(len(images), generator=generator) - 0.5).to(images.device, images.dtype)[:, None, None, None]
+    return (torch.rand(len(images), generator=generator) - 0.5).to(images.device, images.dtype, non_blocking=True)[
+        :, None, None, None
+    ]
 
 
 def _colour(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -33,8 +35,8 @@ def _translation(images: Tensor, generator: torch.Generator, share: float = 0.12
     batch, _, height, width = images.shape
     reach = int(height * share + 0.5), int(width * share + 0.5)
     padded = torch.nn.functional.pad(images, (reach[1], reach[1], reach[0], reach[0]))
-    down = torch.randint(0, 2 * reach[0] + 1, (batch,), generator=generator).to(images.device)
-    right = torch.randint(0, 2 * reach[1] + 1, (batch,), generator=generator).to(images.device)
+    down = torch.randint(0, 2 * reach[0] + 1, (batch,), generator=generator).to(images.device, non_blocking=True)
+    right = torch.randint(0, 2 * reach[1] + 1, (batch,), generator=generator).to(images.device, non_blocking=True)
     rows = down[:, None] + torch.arange(height, device=images.device)
     columns = right[:, None] + torch.arange(width, device=images.device)
     index = torch.arange(batch, device=images.device)[:, None, None]
@@ -45,8 +47,8 @@ def _cutout(images: Tensor, generator: torch.Generator, share: float = 0.5) -> T
     """Black out a square of half the side, its centre anywhere."""
     batch, _, height, width = images.shape
     half = height * share / 2, width * share / 2
-    centre_y = (torch.rand(batch, generator=generator) * height).to(images.device)[:, None, None]
-    centre_x = (torch.rand(batch, generator=generator) * width).to(images.device)[:, None, None]
+    centre_y = (torch.rand(batch, generator=generator) * height).to(images.device, non_blocking=True)[:, None, None]
+    centre_x = (torch.rand(batch, generator=generator) * width).to(images.device, non_blocking=True)[:, None, None]
     y = torch.arange(height, device=images.device)[None, :, None]
     x = torch.arange(width, device=images.device)[None, None, :]
     kept = ((y - centre_y).abs() > half[0]) | ((x - centre_x).abs() > half[1])

@@ -136,7 +136,7 @@ def fit_gan(
 def _update(training: GanTraining) -> dict[str, float]:
     """One generator update after its critic updates."""
     gan = training.gan
-    critic_loss, wasserstein = torch.zeros(()), torch.zeros(())
+    critic_loss, wasserstein = torch.zeros(2, device=training.device)
     gan.critic.requires_grad_(True)
     for _ in range(gan.critic_steps(training.step)):
         critic_loss, wasserstein = _update_critic(training)
@@ -148,7 +148,8 @@ def _update(training: GanTraining) -> dict[str, float]:
     loss.backward()  # type: ignore[no-untyped-call]
     training.generator_optimiser.step()
     _average(training)
-    return {"generator_loss": loss.item(), "critic_loss": critic_loss.item(), "wasserstein": wasserstein.item()}
+    told = torch.stack([loss.detach(), critic_loss, wasserstein]).tolist()  # one look at the device for all three
+    return dict(zip(("generator_loss", "critic_loss", "wasserstein"), told, strict=True))
 
 
 def _update_critic(training: GanTraining) -> tuple[Tensor, Tensor]:
@@ -175,7 +176,7 @@ def _update_critic(training: GanTraining) -> tuple[Tensor, Tensor]:
 
 def _gradient_penalty(training: GanTraining, real: Tensor, fake: Tensor, labels: Tensor | None) -> Tensor:
     """(‖∇D(x̂)‖₂ − 1)² with x̂ drawn per sample between real and generated (Gulrajani et al. 2017)."""
-    share = torch.rand(len(real), generator=training.chance).to(real.device)[:, None, None, None]
+    share = torch.rand(len(real), generator=training.chance).to(real.device, non_blocking=True)[:, None, None, None]
     between = (real + share * (fake - real)).detach().requires_grad_(True)
     scores = training.scored(between, labels)
     (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
@@ -193,7 +194,7 @@ def _draw(training: GanTraining) -> tuple[Tensor, Tensor | None]:
         order = np.random.default_rng([training.seed, int(passed)]).permutation(count)
         inside = positions // count == passed
         index[inside] = order[positions[inside] % count]
-    pixels = torch.from_numpy(np.ascontiguousarray(training.images[index])).to(training.device)
+    pixels = torch.from_numpy(np.ascontiguousarray(training.images[index])).to(training.device, non_blocking=True)
     planes = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
     labels = None if training.labels is None else torch.from_numpy(training.labels[index]).to(training.device)
     return planes.float() / 127.5 - 1.0, labels

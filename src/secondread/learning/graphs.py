@@ -6,6 +6,7 @@ against 1.8 ms for ResNet-18 at 64 px and batches of 32 on an H200); a graph lau
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -51,8 +52,10 @@ class Recorded:
         self.called += 1
         if self.refused:
             return self.learn(inputs, labels)
-        if self.called <= WARM_UP:
+        if self.called < WARM_UP:
             return self._warmed(inputs, labels)
+        if self.called == WARM_UP:
+            return self._watched(inputs, labels)
         if self.graph is None and not self._record(inputs, labels):
             return self.learn(inputs, labels)
         if inputs.shape != self.inputs.shape:
@@ -68,6 +71,24 @@ class Recorded:
         here.wait_stream(self.aside)
         return told
 
+    def _watched(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The step as it is, and whether it asks the device for a value, which a recording would die of."""
+        before = torch.cuda.get_sync_debug_mode()
+        with warnings.catch_warnings(record=True) as raised:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                told = self._warmed(inputs, labels)
+            finally:
+                torch.cuda.set_sync_debug_mode(before)
+        if any("synchronizing CUDA operation" in str(one.message) for one in raised):
+            self._refuse("it asks the GPU for values")
+        return told
+
+    def _refuse(self, reason: str) -> None:
+        say(f"a training step cannot be recorded, it runs as it is: {reason}")
+        self.refused = True
+
     def _record(self, inputs: Tensor, labels: Tensor) -> bool:
         """Whether the step could be recorded; nothing is learnt by that."""
         self.inputs, self.labels = inputs.clone(), labels.clone()
@@ -78,9 +99,10 @@ class Recorded:
         except RuntimeError as error:
             if out_of_memory(error):
                 raise
-            say(f"a training step cannot be recorded, it runs as it is: {str(error).splitlines()[0]}")
-            self.refused = True
+            self._refuse(str(error).splitlines()[0])
             self.optimiser.zero_grad(set_to_none=True)  # gradients of an attempt that never ran
+            dice = torch.cuda.default_generators[torch.cuda.current_device()]
+            dice.graphsafe_set_state(dice.clone_state())  # its own still believes that a recording is under way
             return False
         self.graph = graph
         return True
