@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from secondread.core.errors import WrongRequest
 from secondread.core.registry import find, parts, resolve
@@ -214,13 +217,24 @@ def test_of_a_share_the_others_stay_as_they_are() -> None:
     assert 0.65 < same.float().mean() < 0.85
 
 
+class AsOnAGpu(TorchFunctionMode):
+    """Refuses what a GPU refuses and a device without numbers does not: drawing there with a generator of the CPU."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        told = kwargs or {}
+        if isinstance(told.get("generator"), torch.Generator) and told.get("device") is not None:
+            assert torch.device(told["device"]).type == told["generator"].device.type
+        return function(*args, **told)
+
+
 @pytest.mark.parametrize("reference", [*(ref(name) for name in NAMES), ref("strong", share=0.5)])
 def test_images_stay_on_their_device_though_draws_are_made_on_the_cpu(
     monkeypatch: pytest.MonkeyPatch, reference: PartRef
 ) -> None:
-    """On a device without numbers, which stands for a GPU; noise alone is drawn on the device itself."""
+    """On a device without numbers, which stands for a GPU; noise, drawn on the device itself, is left out."""
     monkeypatch.setattr(augment, "noised", lambda images, *_: images)
     change = resolve("augment", reference)()
     images, labels = torch.empty(6, 1, 32, 32, device="meta"), torch.empty(6, 3, device="meta")
-    changed, mixed = change(images, labels, chance())
+    with AsOnAGpu():
+        changed, mixed = change(images, labels, chance())
     assert (changed.device, mixed.device, changed.shape) == (images.device, labels.device, images.shape)
