@@ -175,9 +175,6 @@ def test_an_ensemble_averages_the_logits_of_the_seeds(exported: Finished, tmp_pa
     run.run(study, made.where)
     bundle = Bundle.open(folder(made), threads=1)
     assert bundle.card.members == ["plain/plain_cnn/r0f0s0", "plain/plain_cnn/r0f0s1"]
-    told = "the averaged answer of the 2 seeds in this bundle was not scored itself"
-    assert told in (folder(made) / "MODEL_CARD.md").read_text()
-    assert "was not scored itself" not in (folder(exported) / "MODEL_CARD.md").read_text()
     tables = [read_table(made.where.predictions(name)).set_index("row_id") for name in bundle.card.members]
     mean = pd.concat(tables).groupby("row_id")[["logit_normal", "logit_square"]].mean()
     from secondread.images.cache import open_for
@@ -188,6 +185,26 @@ def test_an_ensemble_averages_the_logits_of_the_seeds(exported: Finished, tmp_pa
     np.testing.assert_allclose(outputs.logits, mean.loc[ids].to_numpy(), rtol=1e-3, atol=1e-3)
     assert outputs.features.shape == (20, 2 * 64)
     assert outputs.heatmaps is not None
+
+
+def test_an_ensemble_carries_the_scores_of_its_own_answer_or_says_that_it_has_none(
+    exported: Finished, tmp_path: Path
+) -> None:
+    made = copied(exported, tmp_path / "study")
+    study = changed(made.study, ensemble=True, int8=False)
+    single = pd.read_csv(made.where.scores)
+    means = single[single["seed"] == 0].assign(repeat=-1, fold=-1, seed=-1, method="mean of 2 trainings")
+    pd.concat([single, means]).to_csv(made.where.scores, index=False)
+    run.run(study, made.where)
+    told = "the averaged answer of the 2 seeds in this bundle was not scored itself"
+    assert told in (folder(made) / "MODEL_CARD.md").read_text()
+    assert "was not scored itself" not in (folder(exported) / "MODEL_CARD.md").read_text()
+    own = single[single["seed"] == 0].assign(seed=-1, split="together: " + single["split"], value=0.777)
+    pd.concat([single, means, own]).to_csv(made.where.scores, index=False)
+    run.run(study, made.where)
+    card = Bundle.open(folder(made), threads=1).card
+    assert {(row["split"], row["value"]) for row in card.metrics} == {("val", 0.777), ("test", 0.777)}
+    assert "was not scored itself" not in (folder(made) / "MODEL_CARD.md").read_text()
 
 
 def test_an_ensemble_keeps_the_sensitivity_that_was_asked_for(exported: Finished, tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ from secondread.metrics.cases import Cases, cases
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """A trial with its operating point."""
+    """A trial with its operating point; `name` in operating.json is that of its repeat, fold and seed if not given."""
 
     predicted: Predicted
     point: OperatingPoint
+    name: str = ""
 
     @property
     def pair(self) -> tuple[str, str]:
@@ -84,10 +85,10 @@ def joined_cases(parts: list[Cases], ids: list[np.ndarray]) -> Cases:
 
 
 def write_points(judged: list[Judged], where: StudyDir) -> None:
-    """`operating.json` of every arm and model: one entry per repeat, fold and seed."""
+    """`operating.json` of every arm and model: one entry per repeat, fold and seed, and per fold of seeds together."""
     for arm, model in dict.fromkeys(one.pair for one in judged):
         own = [one for one in judged if one.pair == (arm, model)]
-        write_json(where.operating(arm, model), {one.predicted.member: one.point.to_dict() for one in own})
+        write_json(where.operating(arm, model), {one.name or one.predicted.member: one.point.to_dict() for one in own})
 
 
 def point_notes(judged: list[Judged]) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from secondread.evaluate.lookup import SPECIAL, Lookup, comparison_cells, interval_of, names, records
 from secondread.evaluate.record import Record
+from secondread.models.chosen import TOGETHER
 from secondread.pages.numbers import count, metric_title
 from secondread.pages.tables import Cell, Interval, Name, Table, Whisker
 
@@ -20,21 +22,37 @@ FIRST = ("accuracy", "recall", "specificity", "f1", "precision", "average_precis
 
 def overview(record: Record) -> Table:
     """The primary metric on validation and test, and the first metrics of the study on test."""
+    columns, rows = _overview(record, record.evidence.pairs, "")
+    return Table("table-overview", f"Validation and test, {_what(record)}", columns, rows, _note(record))
+
+
+def together(record: Record) -> Table:
+    """The same of seeds read together, where a recipe has several."""
     look = Lookup.of(record)
+    pairs = [pair for pair in record.evidence.pairs if look.row(*pair, f"{TOGETHER}val", look.primary)]
+    columns, rows = _overview(record, pairs, TOGETHER)
+    note = (
+        "The mean of the logits of all seeds of a fold, with calibration and thresholds of its own from validation: "
+        "what a bundle answers that is exported with `ensemble`. No verdict is given on it; the scores above are means "
+        "over single trainings."
+    )
+    return Table("table-together", f"All seeds read together, {_what(record)}", columns, rows, note)
+
+
+def _overview(record: Record, pairs: Sequence[tuple[str, str]], prefix: str) -> tuple[list[str], list[list[Cell]]]:
+    """Columns and rows: the primary metric on both splits, and some more on test."""
+    look, on = Lookup.of(record), f"{prefix}test"
     primary, *others = look.metrics
     others = sorted(others, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))[:HEADLINE]
     columns = ["Arm", "Model", f"{metric_title(primary)}, validation", f"{metric_title(primary)}, test", ""]
     rows: list[list[Cell]] = []
-    reach = _scale([look.interval(arm, model, "test", primary) for arm, model in record.evidence.pairs])
-    for arm, model in record.evidence.pairs:
-        on_test = look.interval(arm, model, "test", primary)
-        cells: list[Cell] = [*names(arm, model), _cell(look.interval(arm, model, "val", primary)), _cell(on_test)]
-        cells.append(_whisker(on_test, *reach))
-        rows.append(cells + [_cell(look.interval(arm, model, "test", metric)) for metric in others])
-    return Table(
-        "table-overview", f"Validation and test, {_what(record)}", columns + [metric_title(m) for m in others], rows,
-        _note(record),
-    )  # fmt: skip
+    reach = _scale([look.interval(arm, model, on, primary) for arm, model in pairs])
+    for arm, model in pairs:
+        on_test = look.interval(arm, model, on, primary)
+        cells: list[Cell] = [*names(arm, model), _cell(look.interval(arm, model, f"{prefix}val", primary))]
+        cells += [_cell(on_test), _whisker(on_test, *reach)]
+        rows.append(cells + [_cell(look.interval(arm, model, on, metric)) for metric in others])
+    return columns + [metric_title(m) for m in others], rows
 
 
 def more_metrics(record: Record, split: str) -> Table:
@@ -151,7 +169,12 @@ def result_tables(record: Record) -> list[Table]:
     """All that is also written as LaTeX and Markdown."""
     at = record.picked
     found = [overview(record), more_metrics(record, "test"), more_metrics(record, "val")]
-    found += [per_class(record, at["arm"], at["model"]), differences(record), other_differences(record)]
+    found += [
+        together(record),
+        per_class(record, at["arm"], at["model"]),
+        differences(record),
+        other_differences(record),
+    ]
     found += [special_differences(record), models_compared(record)]
     return [table for table in found if table.rows]
 

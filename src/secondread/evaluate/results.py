@@ -22,6 +22,7 @@ from secondread.evaluate.pooling import Pool, pool
 from secondread.evaluate.predictions import SPLITS, Evidence
 from secondread.evaluate.record import Record
 from secondread.evaluate.summary import summary_of
+from secondread.evaluate.together import read_together, together_rows
 
 
 @dataclass
@@ -45,6 +46,11 @@ class Results:
         if honest and len(honest) < len(self.judged):
             self.notes.append(f"{stamp(self.study, self.evidence.leaky)}: these arms were not picked from.")
         return pick(honest or self.judged, self.study)
+
+    @cached_property
+    def together(self) -> list[Judged]:
+        """The seeds of each recipe read together, where it has several."""
+        return read_together(self.judged, self.evidence.dataset, self.study)
 
     @property
     def baseline(self) -> str:
@@ -70,6 +76,7 @@ class Results:
         of_trials = scoring.table(rows)
         for each in self.pools.values():
             rows += scoring.pool_rows(each, of_trials, self.study)
+        rows += together_rows(self.together, self.draws, self.study)
         return marked(scoring.table(rows + self._about_the_picked(rows)), self.evidence.leaky, ["arm"])
 
     @cached_property
@@ -83,7 +90,7 @@ class Results:
 
     def write(self) -> None:
         """operating.json, scores.csv, comparisons.csv, summary.json."""
-        write_points(self.judged, self.where)
+        write_points([*self.judged, *self.together], self.where)
         write_csv(self.scores, self.where.scores, SCORE_COLUMNS)
         write_csv(self.comparisons, self.where.comparisons, COMPARISON_COLUMNS)
         told = {"picked": self.picked, "notes": self.notes}

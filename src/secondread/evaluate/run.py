@@ -13,7 +13,7 @@ from secondread.core.spec import Study, as_yaml
 from secondread.core.studydir import StudyDir, Unit, needed
 from secondread.core.trials import trials
 
-VERSION = 3
+VERSION = 4
 """Raised when the same predictions would give other numbers or another report."""
 
 

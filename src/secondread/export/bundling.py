@@ -20,7 +20,7 @@ from secondread.export.quantise import CALIBRATION_IMAGES, Int8Verdict, judge_in
 from secondread.metrics.calibration import OperatingPoint
 from secondread.models.bundle.container import write_zip
 from secondread.models.bundle.writing import reference_images, reference_npz, write_bundle
-from secondread.models.chosen import Chosen, point_of
+from secondread.models.chosen import Chosen, point_of, point_together
 
 TOLERANCE = {"fp32": 1e-3, "int8": 0.05}
 """Of the self-test; processors round int8 sums in different orders and widths."""
@@ -64,6 +64,8 @@ def _point(study: Study, where: StudyDir, material: Material, members: Members) 
     points = [point_of(where, trial) for trial in members.trials]
     if len(points) == 1:
         return points[0]
+    if (fitted := point_together(where, members.trials)) is not None:
+        return fitted
     logits = native_logits(members.classifiers, material.images(material.val_ids))
     return point_of_mean(points, logits, material.val_labels, members.card, study.evaluate.threshold)
 

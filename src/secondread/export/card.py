@@ -17,7 +17,7 @@ from secondread.export.assemble import Members
 from secondread.export.scored import banners_of, own_scores
 from secondread.images.decode import DECODER_VERSION
 from secondread.metrics.calibration import OperatingPoint
-from secondread.models.bundle.card import BundleCard, GateCard
+from secondread.models.bundle.card import BundleCard, GateCard, means_of_trainings
 from secondread.models.card import card_of
 
 METHOD = "Grad-CAM (Selvaraju 2017) on {layer}, exact, computed in the graph; ReLU, not scaled"
@@ -73,13 +73,13 @@ def tested(card: BundleCard) -> list[dict[str, Any]]:
 
 def known_failures(card: BundleCard) -> list[str]:
     """What the figures and the data say about when not to believe it."""
-    told, several = list(card.banners), len(card.members) > 1
-    if several:
+    told, means = list(card.banners), means_of_trainings(len(card.members), card.metrics)
+    if means:
         told.append(
             f"The figures are means over single trainings; the averaged answer of the {len(card.members)} seeds in "
             "this bundle was not scored itself."
         )
-    finds = "a single training finds" if several else "it finds"
+    finds = "a single training finds" if means else "it finds"
     for row in sorted((r for r in tested(card) if r["metric"] == "recall" and r["class"] in card.classes),
                       key=lambda r: r["value"]):  # fmt: skip
         if row["value"] < 0.9:

@@ -10,6 +10,7 @@ import pandas as pd
 from secondread.core.files import read_json
 from secondread.core.studydir import StudyDir
 from secondread.core.trials import Trial
+from secondread.models.chosen import TOGETHER
 
 NUMBERS = {name: ["", "nan", "NaN"] for name in ("value", "low", "high", "n")}
 """What stands for no number in scores.csv; a class may be called "nan"."""
@@ -19,19 +20,30 @@ AVERAGES = {"micro", "weighted"}
 
 
 def own_scores(where: StudyDir, trials: Sequence[Trial]) -> list[dict[str, Any]]:
-    """The rows of scores.csv of this trial; of several trials those of their pool."""
+    """The rows of scores.csv of this trial; of several trials those of their answer together, else of their pool."""
     if not where.scores.exists():
         return []
     trial = trials[0]
     scores = pd.read_csv(where.scores, keep_default_na=False, na_values=NUMBERS)
     own = scores[(scores["arm"] == trial.arm) & (scores["model"] == trial.model.label)]
-    member = (own["repeat"] == trial.repeat) & (own["fold"] == trial.fold) & (own["seed"] == trial.seed)
-    pool = own["seed"] == -1
-    own = own[pool if len(trials) > 1 and pool.any() else member]
+    own = _of_several(own, trial) if len(trials) > 1 else _of_one(own, trial)
     own = own[own["split"].isin(["val", "test"]) & ~own["metric"].isin(LEFT_OUT) & ~own["class"].isin(AVERAGES)]
     own = own[~own["metric"].str.endswith("_uncalibrated")].dropna(subset=["value"])
     columns = ["split", "class", "metric", "value", "low", "high", "n", "method"]
     return [_plain(row) for row in own[columns].to_dict("records")]
+
+
+def _of_several(own: pd.DataFrame, first: Trial) -> pd.DataFrame:
+    """Of the seeds read together in this fold; a study that was scored before there was such has only their means."""
+    here = (own["repeat"] == first.repeat) & (own["fold"] == first.fold) & own["split"].str.startswith(TOGETHER)
+    if here.any():
+        return own[here].assign(split=own["split"].str.removeprefix(TOGETHER))
+    pool = own[(own["seed"] == -1) & ~own["split"].str.startswith(TOGETHER)]
+    return _of_one(own, first) if pool.empty else pool
+
+
+def _of_one(own: pd.DataFrame, trial: Trial) -> pd.DataFrame:
+    return own[(own["repeat"] == trial.repeat) & (own["fold"] == trial.fold) & (own["seed"] == trial.seed)]
 
 
 def _plain(row: dict[Any, Any]) -> dict[str, Any]:

@@ -22,6 +22,10 @@ NUMBERS = {name: ["", "nan", "NaN"] for name in ("value", "low", "high", "n")}
 """What stands for no number in scores.csv; a class may be called "nan"."""
 
 
+TOGETHER = "together: "
+"""Beginning of the splits, in scores.csv, of seeds that are read together."""
+
+
 @dataclass(frozen=True)
 class Chosen:
     """One arm and model, the trial that stands for it, and the trials of the same repeat and fold (its other seeds)."""
@@ -79,6 +83,19 @@ def point_of(where: StudyDir, trial: Trial) -> OperatingPoint:
         return OperatingPoint.from_dict(read_json(path)[member])
     except KeyError as error:
         raise BadData(f"{path} has no operating point of {member}: run `secondread evaluate` again") from error
+
+
+def point_together(where: StudyDir, seeds: Sequence[Trial]) -> OperatingPoint | None:
+    """The operating point that evaluate fitted for these seeds read together; None when it read others."""
+    told = read_json(needed(where.operating(seeds[0].arm, seeds[0].model.label), "evaluate"))
+    found = told.get(seeds_together(seeds))
+    return None if found is None else OperatingPoint.from_dict(found)
+
+
+def seeds_together(seeds: Sequence[Trial]) -> str:
+    """What seeds of one repeat and fold are called together in operating.json: r0f0s0+1+2."""
+    first = seeds[0]
+    return f"r{first.repeat}f{first.fold}s{'+'.join(str(seed) for seed in sorted(trial.seed for trial in seeds))}"
 
 
 def _picked(where: StudyDir) -> dict[str, Any]:

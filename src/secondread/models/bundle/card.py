@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
 
@@ -178,3 +179,8 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no number")
+
+
+def means_of_trainings(members: int, metrics: Sequence[dict[str, Any]]) -> bool:
+    """Whether the figures of an ensemble are those of its members, as before the seeds were scored together."""
+    return members > 1 and any(str(row.get("method", "")).startswith("mean of ") for row in metrics)

@@ -13,6 +13,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from secondread.core.errors import SecondreadError
+from secondread.models.bundle.card import means_of_trainings
 from secondread.models.bundle.container import write_zip
 from secondread.serve.audit.record import record
 from secondread.serve.bundles.models import RegisteredBundle
@@ -39,6 +40,7 @@ def model(request: HttpRequest, sha256: str) -> HttpResponse:
             "bundle": bundle,
             "card": card,
             "metrics": _by_class(card["metrics"]),
+            "means": means_of_trainings(len(card["members"]), card["metrics"]),
             "versions": sorted(card["versions"].items()),
             "cohort": _plain(card["cohort"]),
             "calibration": _plain(card["calibration"]),
