@@ -16,12 +16,15 @@ from export.finished_study import SIZE, Finished, finished_study
 from secondread.core.errors import BadData
 from secondread.core.spec import as_yaml
 from secondread.core.studyfile import parse_study
-from secondread.core.tables import read_dataset
-from secondread.explain import run
+from secondread.core.tables import read_dataset, read_table
+from secondread.explain import quality, run
 from secondread.explain.faithfulness import randomised
+from secondread.explain.localisation import best_cut, centre_prior
 from secondread.explain.masks import Masks, find_masks
+from secondread.explain.selection import judge_rows
 from secondread.images.cache import open_for
 from secondread.models.build import load_trial
+from secondread.models.chosen import picked, point_of
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +76,22 @@ def test_a_trained_model_points_better_than_the_centre_and_than_a_randomised_one
     assert (told["low"] <= told["value"]).all()
     assert (told["value"] <= told["high"]).all()
     assert told.loc[("missed", "model"), "n"] == 30
+
+
+def test_baselines_too_are_cut_where_validation_says(explained: Finished) -> None:
+    where, size = explained.where, SIZE
+    table = pd.read_csv(folder(explained) / "quality.csv")
+    overlap = table[(table["measure"] == "iou") & (table["class"] == "all")].set_index("method")
+    assert set(overlap.index) == {"grad_cam", "layer_cam", "centre_prior", "random_weights", "randomised_model"}
+    trial, cache = picked(explained.study, where).trial, open_for(where, size, "stretch")
+    masks = find_masks(read_dataset(where.dataset), where.data, "masks", cache)
+    assert masks is not None
+    val = judge_rows(read_table(where.predictions(trial.name)), "val", point_of(where, trial))
+    found, _, truth = quality._masked(val, masks)
+    cut = best_cut([centre_prior(size)] * len(found), [truth[target] for target in found])
+    assert f"above {cut:g} " in overlap.loc["centre_prior", "note"]
+    others = overlap.loc[["random_weights", "randomised_model"], "note"]
+    assert not others.str.contains("above 0.5 ").all()
 
 
 def test_randomising_changes_the_maps(explained: Finished) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -107,17 +108,24 @@ def _localisation(subject: Subject, test: Judged, val: Judged, masks: Masks) -> 
     rows = [_row("missed", "model", mean_of(gone, [target.group for target in where]), note="share of the findings")]
     if not found:  # a network that finds nothing has no maps to measure, but that is to be told
         return rows + _on_marker(subject, test, masks)
-    untrained = randomised(subject.classifier)[-1][1]
     size = masks.size
-    for method in subject.methods:
-        large = [enlarged(heat, size) for heat in maps_of(subject.classifier, subject.images, on_val, method)]
-        cut = best_cut(large, [where_val[target] for target in on_val])
-        rows += _measured(method, maps_of(subject.classifier, subject.images, found, method), found, where, test, cut)
-    first = subject.methods[0]
-    rows += _measured("centre_prior", [centre_prior(size)] * len(found), found, where, test, 0.5)
-    rows += _measured("random_weights", _random_maps(subject, found), found, where, test, 0.5)
-    rows += _measured("randomised_model", maps_of(untrained, subject.images, found, first), found, where, test, 0.5)
+    for name, maps in _map_makers(subject, size).items():  # baselines too are cut where validation says
+        cut = best_cut([enlarged(heat, size) for heat in maps(on_val)], [where_val[target] for target in on_val])
+        rows += _measured(name, maps(found), found, where, test, cut)
     return rows + _on_marker(subject, test, masks)
+
+
+def _map_makers(subject: Subject, size: int) -> dict[str, Callable[[Sequence[Target]], list[Floats]]]:
+    """What is measured: the maps of each method, and beside them those that know nothing of the image or the task."""
+    untrained, first = randomised(subject.classifier)[-1][1], subject.methods[0]
+    makers: dict[str, Callable[[Sequence[Target]], list[Floats]]] = {
+        "centre_prior": lambda targets: [centre_prior(size)] * len(targets),
+        "random_weights": partial(_random_maps, subject),
+        "randomised_model": partial(maps_of, untrained, subject.images, method=first),
+    }
+    for method in reversed(subject.methods):
+        makers = {method: partial(maps_of, subject.classifier, subject.images, method=method)} | makers
+    return makers
 
 
 def _measured(
@@ -132,7 +140,10 @@ def _measured(
             [large[at] for at in own], [where[targets[at]] for at in own], [targets[at].group for at in own], cut
         )
         name = "all" if label is None else judged.classes[label]
-        rows += [_row(measure, method, one, name, "of the findings it found") for measure, one in told.items()]
+        notes = dict.fromkeys(told, "of the findings it found") | {
+            "iou": f"of them; above {cut:g} of the largest value"
+        }
+        rows += [_row(measure, method, one, name, notes[measure]) for measure, one in told.items()]
     return rows
 
 
