@@ -58,7 +58,7 @@ def open_study(
     if smoke:
         from secondread.smoke import smoke_of
 
-        study, data = smoke_of(study, data, root.with_name(f"{root.name}-phantom"))
+        study, data = smoke_of(study, data, root.with_name("phantoms"))
     check_parts(study)
     where = StudyDir(root.resolve(), _data_root(data), only)
     _check_only(study, where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 from secondread.core.spec import PartRef, Study, as_yaml
 from secondread.core.studyfile import parse_study
 
-IMAGES = 160
+IMAGES, SIDE = 160, 64
 PRESETS = {"chexpert": "cxr-multilabel", "nih": "cxr-multilabel"}
 
 
@@ -38,19 +39,15 @@ TREES = {
 """By the folder that a study names as the root of its source."""
 
 
-def smoke_of(study: Study, data: Path | None, phantom: Path) -> tuple[Study, Path | None]:
-    """`study` at the smallest size its models take, one epoch, one seed; without data, on a phantom at `phantom`."""
+def smoke_of(study: Study, data: Path | None, phantoms: Path) -> tuple[Study, Path | None]:
+    """`study` at the smallest size its models take, one epoch, one seed; without data, on a phantom in `phantoms`."""
     written: dict[str, Any] = as_yaml(study)
     roots = _roots(study.gather.source)
     if data is None or not any((data / root).exists() for root in roots):
-        known = [root for root in roots if root in TREES]
-        data = phantom
-        if not phantom.exists():
-            part = phantom.with_name(f"{phantom.name}.part")  # a killed writing is not taken for a whole phantom
-            shutil.rmtree(part, ignore_errors=True)
-            _write_public(known[0], part) if known else _write_for(study.gather.source, part)
-            part.rename(phantom)
-        written["gather"]["source"] = {**_mapping(written["gather"]["source"]), "root": known[:1] or "."}
+        data, root = phantoms, _phantom(study.gather.source, roots, phantoms)
+        written["gather"]["source"] = {**_mapping(written["gather"]["source"]), "root": [root]}
+    if study.gather.source.name == "phantom":
+        written["gather"]["source"] |= {"n": IMAGES, "size": SIDE}
     models = {model.name for arm in study.arms for model in study.arm(arm)[1].models}
     tiny = {"size": smallest_size(models), "epochs": 1, "steps": 3, "batch": 8, "seeds": [0], "weights": "none"}
     written["train"] |= tiny | {"early_stop": None}
@@ -74,12 +71,32 @@ def smallest_size(models: set[str]) -> int:
     return max([32, *(min_size(model) for model in models)])
 
 
+def _phantom(source: PartRef, roots: list[str], phantoms: Path) -> str:
+    """The folder in `phantoms` with a phantom for that source; studies of one public set share it."""
+    if source.name == "phantom":
+        return "."  # it draws its own
+    known = next((root for root in roots if root in TREES), None)
+    name = known or source.name
+    whole = phantoms / name
+    if not whole.exists():
+        part = phantoms / f".{os.getpid()}.part"  # a killed writing is not taken for a whole phantom
+        shutil.rmtree(part, ignore_errors=True)
+        _write_public(known, part) if known else _write_for(source, part / name)
+        try:
+            (part / name).rename(whole)
+        except OSError:
+            if not whole.exists():  # else another study was quicker: the same images
+                raise
+        shutil.rmtree(part, ignore_errors=True)
+    return name
+
+
 def _write_public(root: str, data: Path) -> None:
     """A small phantom in the tree of the public set at `data / root`."""
     from secondread.images.phantom import PhantomSpec, write_phantom
 
     tree = TREES[root]
-    spec = PhantomSpec(preset=tree.preset, n=IMAGES, size=64, defects=False)
+    spec = PhantomSpec(preset=tree.preset, n=IMAGES, size=SIDE, defects=False)
     write_phantom(spec, data if tree.own_folder else data / root, tree.format)
     for name, called in tree.called.items():
         (data / root / name).rename(data / root / called)
@@ -89,7 +106,7 @@ def _write_for(source: PartRef, data: Path) -> None:
     """A small phantom in the form that the source reads."""
     from secondread.images.phantom import PhantomSpec, write_phantom
 
-    spec = PhantomSpec(preset=PRESETS.get(source.name, "cxr-binary"), n=IMAGES, size=64, defects=False)
+    spec = PhantomSpec(preset=PRESETS.get(source.name, "cxr-binary"), n=IMAGES, size=SIDE, defects=False)
     formats = {"chexpert": "chexpert", "nih": "nih", "npz": "npz", "dicom": "dicom"}
     write_phantom(spec, data, formats.get(source.name, "folder"))
 

@@ -19,7 +19,7 @@ def test_every_public_tree_is_gathered_by_a_study_of_ours(root: str, tmp_path: P
     study, where = open_study(path, None, tmp_path / "study", smoke=True)
     run(study, where, ("gather", "prepare"))
     assert where.splits.exists()
-    assert (tmp_path / "study-phantom" / root).is_dir()
+    assert (tmp_path / "phantoms" / root).is_dir()
 
 
 def test_every_study_names_a_public_tree_or_draws_its_own() -> None:

@@ -9,10 +9,15 @@ from typing import Annotated
 import typer
 
 File = Annotated[Path, typer.Argument(help="The study file (YAML).", show_default=False)]
+Files = Annotated[list[Path], typer.Argument(help="Study files (YAML).", show_default=False)]
 Data = Annotated[
     Path | None, typer.Option("--data", help="Folder that the study's `root` is relative to ($SECONDREAD_DATA).")
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="The study directory; runs/<study> when not given.")]
+Outs = Annotated[
+    Path | None,
+    typer.Option("--out", help="The study directory, or of several studies the folder of theirs; else runs/<study>."),
+]
 Only = Annotated[str | None, typer.Option("--only", help="Glob over arm/model/r0f0s0: which trials.")]
 Smoke = Annotated[bool, typer.Option("--smoke", help="The same study tiny, to prove that it works.")]
 
@@ -40,8 +45,28 @@ def add_to(app: typer.Typer) -> None:
         app.command(name, help=f"The step alone. {summary}", rich_help_panel="Steps")(_step_command(name))
 
 
-def run(file: File, data: Data = None, out: Out = None, only: Only = None, smoke: Smoke = False) -> None:
-    """Run a study: every step that is missing or stale."""
+def run(files: Files, data: Data = None, out: Outs = None, only: Only = None, smoke: Smoke = False) -> None:
+    """Run studies, one after the other: every step that is missing or stale."""
+    from secondread.core.errors import SecondreadError
+    from secondread.core.progress import say
+
+    failed: list[tuple[Path, SecondreadError]] = []
+    for file in files:
+        try:
+            if len(files) > 1:
+                say(f"═══ {file}")
+            _one(file, data, out / file.stem if out and len(files) > 1 else out, only, smoke)
+        except SecondreadError as error:
+            if len(files) == 1:
+                raise
+            say(f"{file} failed: {error}")
+            failed.append((file, error))
+    if failed:
+        names = ", ".join(str(file) for file, _ in failed)
+        raise type(failed[0][1])(f"{len(failed)} of {len(files)} studies failed: {names}; the reasons are above")
+
+
+def _one(file: Path, data: Path | None, out: Path | None, only: str | None, smoke: bool) -> None:
     from secondread import pipeline
 
     study, where = pipeline.open_study(file, data, out, only, smoke)
@@ -50,7 +75,7 @@ def run(file: File, data: Data = None, out: Out = None, only: Only = None, smoke
         typer.echo(path)
 
 
-def check(files: Annotated[list[Path], typer.Argument(help="Study files.", show_default=False)]) -> None:
+def check(files: Files) -> None:
     """Validate study files and the parts they name, without touching data."""
     from secondread.core.errors import WrongRequest
     from secondread.core.studydir import StudyDir
