@@ -13,6 +13,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
@@ -148,14 +149,16 @@ def nothing(why: str) -> Figure:
 
 @styled
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write `name`.png (200 dpi) and `name`.svg; the same figure gives the same bytes."""
-    written = []
-    for kind, extra in (("png", {"dpi": 200, "metadata": {"Software": None}}), ("svg", {"metadata": {"Date": None}})):
-        path = folder / f"{name}.{kind}"
+    """Write `name`.png (200 dpi) and `name`.svg; the same figure gives the same bytes.
 
-        def writer(temporary: Path, kind: str = kind, extra: dict[str, Any] = extra) -> None:
-            figure.savefig(temporary, format=kind, **extra)
-
-        write_with(path, writer)
-        written.append(path)
-    return written
+    The layout is worked out once for both; `savefig` would draw twice for each file to find it again.
+    """
+    figure.set_dpi(200)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    raster: Any = FigureCanvasAgg(figure)
+    png, svg = folder / f"{name}.png", folder / f"{name}.svg"
+    write_with(png, lambda temporary: raster.print_png(temporary, metadata={"Software": None}))
+    vector: Any = FigureCanvasSVG(figure)
+    write_with(svg, lambda temporary: vector.print_svg(temporary, metadata={"Date": None}))
+    return [png, svg]
