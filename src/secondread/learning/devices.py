@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 import os
 import platform
 from collections.abc import Iterator
@@ -96,6 +97,7 @@ def machine(engine: Engine | None = None) -> Machine:
     on_gpu = torch.cuda.is_available()
     precision = _precision(engine, on_gpu)
     _deterministic()
+    spare_the_collector()
     set_threads(engine)
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != precision:
         AcceleratorState._reset_state()
@@ -126,6 +128,15 @@ def tune_allocator() -> bool:
         return False
     libc: Any = ctypes.CDLL(None)
     return bool(libc.mallopt(MMAP_MAX, 0)) and bool(libc.mallopt(TRIM_THRESHOLD, KEEP_ALL))
+
+
+@functools.cache
+def spare_the_collector() -> None:
+    """Let garbage collections pass over what is imported: half a second after every training, and never garbage."""
+    import torch._dynamo  # the first optimiser would load it, a third of all objects, a moment later
+
+    gc.collect()
+    gc.freeze()
 
 
 def flush_denormals() -> bool:

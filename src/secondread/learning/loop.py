@@ -186,10 +186,12 @@ class Training:
         self.saving = self.saved - begun
 
     def _write(self) -> None:
+        told = {"key": self.key, "course": asdict(self.course)}
+        if self.course.over(self.pace):  # nothing goes on from here: weights and moments would be written for nobody
+            save_checkpoint(self.checkpoint, told)
+            return
         scaler = self.machine.accelerator.scaler
-        save_checkpoint(self.checkpoint, {
-            "key": self.key,
-            "course": asdict(self.course),
+        save_checkpoint(self.checkpoint, told | {
             "learner": self.lesson.learner.state_dict(),
             "optimiser": self.lesson.optimiser.state_dict(),
             "schedule": self.lesson.schedule.state_dict(),
@@ -199,7 +201,7 @@ class Training:
 
     def resume(self) -> None:
         state = load_checkpoint(self.checkpoint)
-        if state is None or state["key"] != self.key:
+        if state is None or state["key"] != self.key or "learner" not in state:
             return
         self.course = Course(**state["course"])
         self.lesson.learner.load_state_dict(state["learner"])
