@@ -13,7 +13,7 @@ demo: install
 	$(RUN)/secondread demo --out demo
 
 test: install
-	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: install
 	$(RUN)/ruff check .
