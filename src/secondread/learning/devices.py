@@ -133,8 +133,6 @@ def tune_allocator() -> bool:
 @functools.cache
 def spare_the_collector() -> None:
     """Let garbage collections pass over what is imported: half a second after every training, and never garbage."""
-    import torch._dynamo  # the first optimiser would load it, a third of all objects, a moment later
-
     gc.collect()
     gc.freeze()
 

@@ -25,6 +25,7 @@ from secondread.learning.checkpoints import save_weights
 from secondread.learning.devices import machine
 from secondread.synthesize import quality
 from secondread.synthesize.extractors import (
+    TASK_STEPS,
     Extractor,
     load_task_network,
     named_extractor,
@@ -151,7 +152,8 @@ def _extractors(
     found = []
     for name in dict.fromkeys(["task", *study.synthesize.extractors]):
         if name == "task":
-            extractor = _task_extractor(where, rows, cache, repeat, fold)
+            # a GAN of a few updates tries the road: its judge learns no longer than ten times as many steps
+            extractor = _task_extractor(where, rows, cache, repeat, fold, min(TASK_STEPS, 10 * study.synthesize.steps))
         else:
             given = study.synthesize.extractor_weights.get(name)
             extractor = named_extractor(name, (where.data or where.root) / given if given else None)
@@ -159,16 +161,19 @@ def _extractors(
     return found
 
 
-def _task_extractor(where: StudyDir, rows: FoldRows, cache: PixelCache, repeat: int, fold: int) -> Extractor:
+def _task_extractor(
+    where: StudyDir, rows: FoldRows, cache: PixelCache, repeat: int, fold: int, steps: int
+) -> Extractor:
     """The feature network of a fold, from its file when it learned from the same images and labels, else trained."""
     images, labels = cache.take(list(rows.train["row_id"])), labels_of(rows.train, rows.dataset.classes)
     folder = where.extractor("task", repeat, fold)
     weights, told = folder / "network.safetensors", folder / "extractor.json"
-    learned_from = sha256_of_bytes(images.tobytes() + labels.tobytes())
+    shorter = f"{steps} steps" if steps < TASK_STEPS else ""
+    learned_from = sha256_of_bytes(images.tobytes() + labels.tobytes() + shorter.encode())
     if weights.exists() and told.exists() and read_json(told).get("learned_from") == learned_from:
         return task_extractor(load_task_network(weights, images, labels))
     say(f"synthesize: training the feature network of fold r{repeat}f{fold}")
-    network = train_task_network(images, labels, seed=0)
+    network = train_task_network(images, labels, seed=0, steps=steps)
     extractor = task_extractor(network)
     write_contents(folder / "contents.json", rows.train["content_id"])
     save_weights(weights, network.state_dict())
