@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import write_with
@@ -17,6 +20,8 @@ from secondread.models.card import TrialCard, card_of
 from secondread.models.classifier import Classifier
 from secondread.models.spec import ModelSpec
 from secondread.models.weights import load_weights
+
+DRAWING = {Tensor.normal_, Tensor.uniform_}
 
 
 def build_classifier(
@@ -64,7 +69,7 @@ def load_trial(folder: Path, weights: str = "best.safetensors") -> tuple[Classif
     from safetensors.torch import load_file
 
     card = TrialCard.read(folder / "card.json")
-    with _seeded(0):  # leaves the caller's random numbers alone
+    with _seeded(0), Undrawn():  # leaves the caller's random numbers alone
         backbone = _backbone(card.ref, card.spec)
     classifier = Classifier(backbone, card.mean, card.std, card.normalise)
     try:
@@ -101,6 +106,13 @@ def _statistics(backbone: Backbone, mean: Sequence[float], std: Sequence[float],
     if backbone.in_channels == 1 and len(mean) > 1:
         return (sum(mean) / len(mean),), (sum(std) / len(std),)
     return tuple(mean), tuple(std)
+
+
+class Undrawn(TorchFunctionMode):
+    """Leave weights as memory holds them where a file overwrites them all: drawing those of a VGG takes seconds."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if func in DRAWING else func(*args, **(kwargs or {}))
 
 
 @contextlib.contextmanager
