@@ -129,6 +129,34 @@ def test_a_checkpoint_of_another_key_is_not_used(tmp_path: Path) -> None:
     assert finished(School(tmp_path, steps=99).pace, tmp_path / "checkpoint", "key") is None
 
 
+def test_a_training_that_is_over_is_not_repeated(tmp_path: Path) -> None:
+    course = School(tmp_path).fit()
+    again = School(tmp_path, die_at=0)
+    before = again.weights()
+    assert again.fit() == course
+    assert same(again.weights(), before)
+    assert (tmp_path / "checkpoint").stat().st_size < (tmp_path / "best.safetensors").stat().st_size
+
+
+@pytest.mark.parametrize(("cost", "written"), [(0.0, 4), (1e9, 2)])
+def test_checkpoints_that_cost_much_wait_for_later_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cost: float, written: int
+) -> None:
+    """The first and the last are always written; `cost` stands for the seconds that one takes."""
+    saved = []
+
+    class Costly(loop.Training):
+        def save(self) -> None:
+            super().save()
+            self.saving = cost
+            saved.append(self.course.step)
+
+    monkeypatch.setattr(loop, "Training", Costly)
+    School(tmp_path).fit()
+    assert len(saved) == written
+    assert saved[-1] == 14
+
+
 def test_patience_stops_and_the_best_epoch_is_kept(tmp_path: Path) -> None:
     school = School(tmp_path, losses=[3.0, 2.0, 2.5, 2.0, 1.0], steps=40, patience=2)
     course = school.fit()

@@ -30,10 +30,12 @@ LOSSES_AT_ONCE = 16  # on a GPU, where looking at each loss would stall the devi
 
 
 def fit(lesson: Lesson, pace: Pace, machine: Machine, checkpoint: Path, key: str) -> Course:
-    """Train to the end, going on from `checkpoint` when it is one of the same `key`.
+    """Train to the end, going on from `checkpoint` when it is one of the same `key`; of one that is over, its course.
 
     Raises `BadData` naming the step when the loss is not finite, and saying what to change when memory runs out.
     """
+    if (over := finished(pace, checkpoint, key)) is not None:
+        return over  # whoever asks takes the weights that were kept
     with memory_told(lesson.name):
         run = Training(lesson, pace, machine, checkpoint, key)
         run.resume()
