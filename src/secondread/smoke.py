@@ -40,7 +40,10 @@ TREES = {
 
 
 def smoke_of(study: Study, data: Path | None, phantoms: Path) -> tuple[Study, Path | None]:
-    """`study` at the smallest size its models take, one epoch, one seed; without data, on a phantom in `phantoms`."""
+    """`study` at the smallest size its models take, one epoch, one seed; without data, on a phantom in `phantoms`.
+
+    Every arm is trained and every model, but not each in all others.
+    """
     written: dict[str, Any] = as_yaml(study)
     roots = _roots(study.gather.source)
     if data is None or not any((data / root).exists() for root in roots):
@@ -53,6 +56,8 @@ def smoke_of(study: Study, data: Path | None, phantoms: Path) -> tuple[Study, Pa
     written["train"] |= tiny | {"early_stop": None}
     for arm in written["arms"].values():
         arm["train"] = {key: value for key, value in arm["train"].items() if key not in {*tiny, "early_stop"}}
+    if study.export.pick in ("best", "picked", "all"):  # else a pair is named
+        _cross(study, written)
     written["synthesize"] |= {"steps": 2, "seeds": [0], "samples": 16, "sheet_every": 1, "size": 32, "batch": 8}
     split = _mapping(written["prepare"]["split"])
     written["prepare"]["split"] = (
@@ -62,6 +67,16 @@ def smoke_of(study: Study, data: Path | None, phantoms: Path) -> tuple[Study, Pa
     written["explain"] |= {"cases": 4, "quality": False}
     written["export"]["int8"] = False
     return parse_study(written, "smoke"), data
+
+
+def _cross(study: Study, written: dict[str, Any]) -> None:
+    """Give the baseline all models of the study, and every other arm without models of its own the first."""
+    if len(study.arms) < 2:
+        return
+    whole = study.evaluate.baseline or next(iter(study.arms))
+    models = written["train"]["models"]
+    written["train"]["models"] = models[:1]
+    written["arms"][whole]["train"].setdefault("models", models)
 
 
 def smallest_size(models: set[str]) -> int:
