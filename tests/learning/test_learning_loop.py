@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from secondread.core.errors import BadData
 from secondread.learning import loop
-from secondread.learning.checkpoints import load_weights, save_weights
+from secondread.learning.checkpoints import load_checkpoint, load_weights, save_weights
 from secondread.learning.devices import machine, memory_told
 from secondread.learning.ema import Average
 from secondread.learning.lesson import Course, Lesson, Pace, step_seed
@@ -138,23 +138,24 @@ def test_a_training_that_is_over_is_not_repeated(tmp_path: Path) -> None:
     assert (tmp_path / "checkpoint").stat().st_size < (tmp_path / "best.safetensors").stat().st_size
 
 
-@pytest.mark.parametrize(("cost", "written"), [(0.0, 4), (1e9, 2)])
+@pytest.mark.parametrize(("share", "seen"), [(1e9, [None, 4, 8, 12]), (1e-9, [None, 4, 4, 4])])
 def test_checkpoints_that_cost_much_wait_for_later_epochs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cost: float, written: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, seen: list[int | None]
 ) -> None:
-    """The first and the last are always written; `cost` stands for the seconds that one takes."""
-    saved = []
+    """The step of the checkpoint on disk as each epoch ends: all are written, or only the first and the last."""
+    monkeypatch.setattr(loop, "SAVING_SHARE", share)
+    there: list[int | None] = []
 
-    class Costly(loop.Training):
-        def save(self) -> None:
-            super().save()
-            self.saving = cost
-            saved.append(self.course.step)
+    class Watching(School):
+        def evaluate(self) -> dict[str, float]:
+            state = load_checkpoint(self.folder / "checkpoint")
+            there.append(state and state["course"]["step"])
+            return super().evaluate()
 
-    monkeypatch.setattr(loop, "Training", Costly)
-    School(tmp_path).fit()
-    assert len(saved) == written
-    assert saved[-1] == 14
+    school = Watching(tmp_path)
+    school.fit()
+    assert there == seen
+    assert finished(school.pace, tmp_path / "checkpoint", "key") is not None
 
 
 def test_patience_stops_and_the_best_epoch_is_kept(tmp_path: Path) -> None:

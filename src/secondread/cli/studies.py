@@ -47,9 +47,12 @@ def add_to(app: typer.Typer) -> None:
 
 def run(files: Files, data: Data = None, out: Outs = None, only: Only = None, smoke: Smoke = False) -> None:
     """Run studies, one after the other: every step that is missing or stale."""
-    from secondread.core.errors import SecondreadError
+    from secondread.core.errors import SecondreadError, WrongRequest
     from secondread.core.progress import say
 
+    stems = [file.stem for file in files]
+    if out and (twice := next((stem for stem in stems if stems.count(stem) > 1), None)):
+        raise WrongRequest(f"--out: two study files are called {twice}: both would be written to {out / twice}")
     failed: list[tuple[Path, SecondreadError]] = []
     for file in files:
         try:

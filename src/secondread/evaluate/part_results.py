@@ -11,11 +11,9 @@ from secondread.evaluate.record import Record
 from secondread.evaluate.traces import Traces
 from secondread.metrics.scores import confusion_matrix, counts
 from secondread.pages import bars, confusion, forest, reliability, trade_offs
-from secondread.pages.blocks import Block, Folded, Section, Shown, Tabled
+from secondread.pages.blocks import Block, Folded, Section, Shown, Tabled, short_or_folded
 from secondread.pages.numbers import Number, metric_title
 from secondread.pages.tables import Cell, Interval, Name, Table
-
-SHORT_TABLE = 8
 
 
 def results_section(record: Record, gallery: Gallery, traces: Traces) -> Section:
@@ -24,7 +22,7 @@ def results_section(record: Record, gallery: Gallery, traces: Traces) -> Section
     blocks: list[Block] = [
         Tabled(tables.overview(record), marked),
         bars_figure(record, gallery),
-        *_together(record),
+        *([short_or_folded(several)] if (several := tables.together(record)).rows else []),
         Tabled(tables.per_class(record, at["arm"], at["model"])),
         Folded("Every metric, test and validation", [
             Tabled(tables.more_metrics(record, "test"), marked), Tabled(tables.more_metrics(record, "val"), marked),
@@ -38,14 +36,6 @@ def results_section(record: Record, gallery: Gallery, traces: Traces) -> Section
             Folded("Per class, every other arm and model", [Tabled(tables.per_class(record, *o)) for o in others])
         )
     return Section("results", "Results", blocks)
-
-
-def _together(record: Record) -> list[Block]:
-    """The table of seeds read together, where there are several; a long one is folded."""
-    table = tables.together(record)
-    if not table.rows:
-        return []
-    return [Tabled(table)] if len(table.rows) <= SHORT_TABLE else [Folded(table.caption, [Tabled(table)])]
 
 
 def bars_figure(record: Record, gallery: Gallery) -> Shown:

@@ -9,7 +9,7 @@ from secondread.evaluate.lookup import Lookup, interval_of, names, records
 from secondread.evaluate.record import Record
 from secondread.evaluate.result_tables import apart
 from secondread.pages import forest
-from secondread.pages.blocks import Block, Folded, Heading, Section, Tabled, Words
+from secondread.pages.blocks import Block, Folded, Heading, Section, Tabled, Words, short_or_folded
 from secondread.pages.numbers import metric_title
 from secondread.pages.sentences import Sentence
 from secondread.pages.tables import Cell, Table
@@ -22,7 +22,6 @@ BAND = (
     "The band takes in the twentieth of the validation cases that lies nearest to the threshold (of many labels, of "
     "each label); served as a bundle it calls such images uncertain and leaves them to the reader."
 )
-SHORT_TABLE = 8
 FEW = "A dash: fewer than ten cases on a side, too few for a number."
 
 
@@ -56,10 +55,7 @@ def subsets_section(record: Record, gallery: Gallery) -> Section:
     if outside := tables.get("table-external"):
         blocks += [Heading("External sets"), Tabled(outside)]
     if predictive := tables.get("table-prevalence"):
-        shown: Block = Tabled(predictive)
-        if len(predictive.rows) > SHORT_TABLE:
-            shown = Folded(predictive.caption, [shown])
-        blocks += [Heading("At other prevalences"), shown]
+        blocks += [Heading("At other prevalences"), short_or_folded(predictive)]
     if not blocks:
         blocks.append(_small("Nothing is known about sex, age, view or site of these images."))
     return Section("subgroups", "Subgroups, shift and prevalence", blocks)

@@ -74,6 +74,15 @@ class Folded:
     blocks: Sequence[Block]
 
 
+SHORT_TABLE = 8
+
+
+def short_or_folded(table: Table) -> Block:
+    """The table; folded away under its caption when it has more than eight rows."""
+    shown = Tabled(table)
+    return shown if len(table.rows) <= SHORT_TABLE else Folded(table.caption, [shown])
+
+
 @dataclass(frozen=True)
 class Browser:
     """The per-case browser; not on paper. `data`: classes, exclusive, cases (id, true, unknown, read, p, ok, sure,
