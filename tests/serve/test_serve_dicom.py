@@ -128,6 +128,28 @@ def test_a_long_headline_stays_on_the_page(as_alice: Client, bundles: list[Any],
     assert all(float(left) + 0.55 * 19 * len(words) < WIDTH for left, words in lines)
 
 
+@pytest.mark.skipif(not shutil.which("pdftotext"), reason="pdftotext (poppler) is not installed")
+def test_a_report_in_any_letters_can_be_copied(
+    as_alice: Client, bundles: list[Any], submit: Any, tmp_path: Path
+) -> None:
+    read = submit(as_alice, bundles[1], png(disc()))
+    names = ["Zapalenie płuc", "肺炎の疑い", "effusion (left)", "長い名前" * 10]
+    told = read.result | {"decision": names[:2], "probabilities": dict.fromkeys(names, 0.9), "heat": None}
+    Read.objects.filter(id=read.id).update(state="read", decision=" | ".join(names[:2]), result=told, heat=None)
+    model = read.bundle
+    model.card |= {"thresholds": dict.fromkeys(names, 0.3), "uncertain": {}, "classes": names}
+    model.save()
+    (tmp_path / "a.pdf").write_bytes(as_alice.get(f"/reads/{read.id}/report.pdf").content)
+    subprocess.run(["pdftotext", "-layout", tmp_path / "a.pdf", tmp_path / "a.txt"], check=True)
+    seen = " ".join((tmp_path / "a.txt").read_text(encoding="utf8").split())
+    assert "2 findings: Zapalenie płuc and 肺炎の疑い" in seen
+    assert "effusion (left)" in seen
+    assert f"Read {read.id}" in seen
+    assert "長い名前" * 10 not in seen
+    assert "長い名前" * 2 in seen
+    assert "?" not in seen
+
+
 def test_the_foot_of_the_page_stays_free_and_whole(as_alice: Client, bundles: list[Any], submit: Any) -> None:
     read = submit(as_alice, bundles[1], png(disc()))
     names = [f"Finding {at} with quite a long name" for at in range(30)]

@@ -61,7 +61,7 @@ def _enlarged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _row(pictures: Sequence[Image.Image], heading: str) -> Image.Image:
     width = sum(p.width + GAP for p in pictures)
     made = Image.new("RGB", (width, HEADING + max(p.height for p in pictures)), "white")
-    ImageDraw.Draw(made).text((4, 3), heading, "black", letters(13))
+    letters(13).draw(ImageDraw.Draw(made), 4, 3, heading, "black")
     left = 0
     for picture in pictures:
         made.paste(picture, (left, HEADING))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -15,9 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ft2font import FT2Font
+from matplotlib.font_manager import FontProperties, fontManager
 
 from secondread.core.files import write_with
+from secondread.core.progress import say
+from secondread.images.lettering import dejavu, letters_of, wider_fonts
 
 INK, SOFT, FAINT, PAPER = "#1c2126", "#66707a", "#d5dade", "#ffffff"
 """Text and axes, secondary text, grid, background. The report replaces the first three in dark mode."""
@@ -29,7 +31,7 @@ MARKERS = "osD^vPX*"
 LARGER = {1: 1.45, 2: 1.25, 3: 1.12}
 """Panels of a figure that has this few."""
 RC: Any = {
-    "font.family": "DejaVu Sans", "font.size": 8.0, "text.color": INK, "text.parse_math": False,
+    "font.size": 8.0, "text.color": INK, "text.parse_math": False,
     "axes.labelsize": 8.0, "axes.titlesize": 8.5, "axes.titleweight": "bold", "axes.titlelocation": "left",
     "axes.edgecolor": SOFT, "axes.facecolor": "none", "axes.labelcolor": INK,
     "axes.linewidth": 0.7, "axes.axisbelow": True,
@@ -52,7 +54,7 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(draw)
     def under_style(*given: P.args, **options: P.kwargs) -> R:
-        with matplotlib.rc_context(RC):
+        with matplotlib.rc_context(RC | {"font.family": _families()}):
             return draw(*given, **options)
 
     return under_style
@@ -103,19 +105,47 @@ def panels(count: int, across: int, width: float, height: float, **shared: Any) 
 
 
 @functools.cache
-def _drawable() -> frozenset[int]:
-    path = matplotlib.font_manager.findfont("DejaVu Sans")  # type: ignore[attr-defined]
-    return frozenset(FT2Font(path).get_charmap())
+def _families() -> list[str]:
+    """DejaVu Sans, then the fonts of this machine that have what it lacks: each letter is drawn by the first."""
+    for font in wider_fonts():
+        fontManager.addfont(font)
+    known = [entry for entry in fontManager.ttflist if Path(entry.fname) in wider_fonts()]
+    fontManager.ttflist += [replace(entry, weight=700) for entry in known]  # else each bold title is warned about
+    return ["DejaVu Sans", *(FontProperties(fname=font).get_name() for font in wider_fonts())]
+
+
+def _drawable(letter: str) -> bool:
+    return any(ord(letter) in letters_of(font) for font in (dejavu(), *wider_fonts()))
 
 
 def words(text: object, limit: int = 28) -> str:
-    """A name as it may stand in a figure: no control characters, none the font lacks, shortened in the middle."""
+    """A name as it may stand in a figure: no control characters, none the fonts lack, shortened in the middle.
+
+    A letter as wide as two, such as a Chinese one, counts as two.
+    """
     plain = "".join(" " if unicodedata.category(char).startswith("C") else char for char in str(text))
-    known = "".join(char if ord(char) in _drawable() else "□" for char in plain).strip()
-    if len(known) <= limit:
+    known = "".join(char if _drawable(char) else "□" for char in plain).strip()
+    if known.count("□") > plain.count("□"):
+        _tell_of_boxes()
+    if _columns(known) <= limit:
         return known
     keep = limit - 1
-    return known[: keep - keep // 3].rstrip() + "…" + known[len(known) - keep // 3 :].lstrip()
+    return _within(known, keep - keep // 3).rstrip() + "…" + _within(known[::-1], keep // 3)[::-1].lstrip()
+
+
+@functools.cache
+def _tell_of_boxes() -> None:
+    """Once in a process."""
+    say("figures: no font of this machine has some letters of the names; boxes stand for them")
+
+
+def _columns(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def _within(text: str, columns: int) -> str:
+    """The longest beginning that takes no more than so many columns."""
+    return next(text[:at] for at in range(len(text), -1, -1) if _columns(text[:at]) <= columns)
 
 
 def unit_axis(axes: Axes, which: str = "both") -> None:

@@ -23,11 +23,11 @@ def contact_sheet(out: Path) -> Path:
     rows = [_row(name) for name in PRESETS]
     width, height = TILE * COLUMNS, (TILE + CAPTION) * len(rows)
     page = Image.new("L", (width, height), 0)
-    writer, font = ImageDraw.Draw(page), letters(11)
+    writer, told = ImageDraw.Draw(page), letters(11)
     for r, row in enumerate(rows):
         for c, (caption, drawn) in enumerate(row):
             page.paste(Image.fromarray(drawn.image), (c * TILE, r * (TILE + CAPTION) + CAPTION))
-            writer.text((c * TILE + 4, r * (TILE + CAPTION) + 1), caption, fill=200, font=font)
+            told.draw(writer, c * TILE + 4, r * (TILE + CAPTION) + 1, caption, 200)
     for levels in (128, 64, 48, 32):
         content = _png(page, levels)
         if len(content) <= LARGEST_BYTES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from secondread.images.decode_types import Fit
 from secondread.images.lettering import letters
@@ -54,35 +54,23 @@ def overlay(pixels: NDArray[np.uint8], heat: NDArray[np.float32], top: float) ->
 def captioned(picture: Image.Image, caption: str, top: float, empty: str = "no positive evidence") -> Image.Image:
     """The picture with its caption and the colour scale (0 to `top`) below it; `empty` where there is no scale."""
     width = max(picture.width, 256)
-    line, font = round(22 * width / 512), letters(max(10, round(14 * width / 512)))
+    line, told = round(22 * width / 512), letters(max(10, round(14 * width / 512)))
     line = max(line, 12)  # the smallest letters need as much
-    lines = _wrapped(caption, font, width - 8)
+    lines = told.lines(caption, width - 8)
     below = picture.height + line * len(lines)
     made = Image.new("RGB", (width, below + line), "white")
     made.paste(picture, ((width - picture.width) // 2, 0))
     draw = ImageDraw.Draw(made)
     for at, text in enumerate(lines):
-        draw.text((4, picture.height + at * line + 1), text, "black", font)
+        told.draw(draw, 4, picture.height + at * line + 1, text, "black")
     if top <= NOTHING:
-        draw.text((4, below), empty, "black", font)
+        told.draw(draw, 4, below, empty, "black")
         return made
     bar = np.linspace(0, 1, width // 3, dtype=np.float32)
     coloured = np.repeat(np.round(colours(bar)).astype(np.uint8)[None], max(line // 2, 4), axis=0)
     made.paste(Image.fromarray(coloured), (4, below + line // 4))
-    draw.text((width // 3 + 12, below), f"0 to {top:.3g}", "black", font)
+    told.draw(draw, width // 3 + 12, below, f"0 to {top:.3g}", "black")
     return made
-
-
-def _wrapped(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """Lines of whole words no wider than `width` pixels; a word that is wider stands alone."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines
 
 
 def shrunk(pixels: NDArray[np.uint8], longest: int = LONGEST_SIDE) -> NDArray[np.uint8]:

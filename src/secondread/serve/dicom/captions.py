@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from secondread.images.lettering import letters
 from secondread.models.bundle.card import DISCLAIMER
@@ -26,24 +26,12 @@ def with_caption(pixels: NDArray[np.uint8], read: Read) -> NDArray[np.uint8]:
     height, width = pixels.shape[:2]
     wide = max(width, NARROWEST)
     size = max(11, wide // 60)
-    font = letters(size)
-    broken = [part for line in lines for part in _broken(line, font, wide - 2 * size)]
+    told = letters(size)
+    broken = [part for line in lines for part in told.lines(line, wide - 2 * size)]
     step = round(size * 1.45)
     made = Image.new("RGB", (wide, height + step * len(broken) + size), "black")
     made.paste(Image.fromarray(pixels), ((wide - width) // 2, 0))
     draw = ImageDraw.Draw(made)
     for at, line in enumerate(broken):
-        draw.text((size, height + size // 2 + at * step), line, "white", font)
+        told.draw(draw, size, height + size // 2 + at * step, line, "white")
     return np.asarray(made, dtype=np.uint8)
-
-
-def _broken(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
-    lines, held = [], ""
-    for word in line.split():
-        longer = f"{held} {word}".strip()
-        if held and font.getlength(longer) > width:
-            lines.append(held)
-            held = word
-        else:
-            held = longer
-    return [*lines, held]

@@ -1,19 +1,26 @@
-"""A one-page PDF, written object by object: text in the built-in Helvetica, one picture, boxes and lines.
+"""A one-page PDF, written object by object: text in the built-in Helvetica, pictures, boxes and lines.
 
 Enough for a report and nothing else (PDF 1.4, ISO 32000-1 §7-9). Lengths are points from the lower left corner.
+Text with letters that Helvetica lacks is drawn as a picture of itself, whose words can be copied and read aloud.
 """
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from secondread.images.lettering import letters, printable
 
 WIDTH, HEIGHT = 595.0, 842.0
 AVERAGE_WIDTH = 0.5
 """Of a Helvetica letter, per point of size: good enough to break lines by."""
+DOTS = 4
+"""Pixels of drawn text in a point: 288 to the inch."""
 Colour = tuple[float, float, float]
 BLACK: Colour = (0.07, 0.1, 0.15)
 
@@ -28,14 +35,28 @@ class PdfPage:
     def text(
         self, x: float, y: float, words: str, size: float = 10, bold: bool = False, colour: Colour = BLACK
     ) -> None:
+        if not _built_in(words):
+            self._drawn_text(x, y, words, size, bold, colour)
+            return
         font = "F2" if bold else "F1"
         self.drawn.append(f"BT /{font} {size} Tf {_rgb(colour)} rg {x:.2f} {y:.2f} Td ({_escaped(words)}) Tj ET")
+
+    def _drawn_text(self, x: float, y: float, words: str, size: float, bold: bool, colour: Colour) -> None:
+        told = letters(round(size * DOTS), bold)
+        line = Image.new("L", (math.ceil(told.width(words)) + 1, told.ascent + told.descent), 0)
+        told.draw(ImageDraw.Draw(line), 0, 0, words, 255)
+        strength = np.asarray(line, np.float32)[..., None] / 255.0
+        pixels = np.round(255.0 * (1.0 - strength * (1.0 - np.asarray(colour, np.float32)))).astype(np.uint8)
+        self.drawn.append(f"/Span << /ActualText <FEFF{printable(words).encode('utf-16-be').hex()}> >> BDC")
+        self.picture(x, y - told.descent / DOTS, line.width / DOTS, line.height / DOTS, pixels)
+        # an unseen letter: readers take the words from letters, not from pictures
+        self.drawn.append(f"q BT 3 Tr /F1 {size} Tf {x:.2f} {y:.2f} Td (.) Tj ET Q EMC")
 
     def paragraph(
         self, x: float, y: float, words: str, width: float, size: float = 10, bold: bool = False, floor: float = 0.0
     ) -> float:
         """Text broken into lines, as many as there is room for above `floor`; gives the height left below it."""
-        lines = broken(words, int(width / (size * AVERAGE_WIDTH)))
+        lines = lines_of(words, width, size, bold)
         room = max(0, int((y - floor) / (size * 1.4)) + 1)
         if len(lines) > room:
             lines = [*lines[: room - 1], lines[room - 1] + " …"] if room else []
@@ -71,11 +92,27 @@ class PdfPage:
         return _file(objects)
 
 
-def broken(words: str, letters: int) -> list[str]:
+def lines_of(words: str, width: float, size: float, bold: bool = False) -> list[str]:
+    """Text in lines of about `width` points."""
+    if _built_in(words):
+        return broken(words, int(width / (size * AVERAGE_WIDTH)))
+    return letters(round(size * DOTS), bold).lines(words, width * DOTS)
+
+
+def _built_in(words: str) -> bool:
+    """Whether Helvetica has every letter."""
+    try:
+        words.encode("cp1252")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def broken(words: str, most: int) -> list[str]:
     """Text in lines of at most so many letters."""
     lines, line = [], ""
-    for word in (part for whole in words.split() for part in _parts(whole, letters)):
-        if line and len(line) + 1 + len(word) > letters:
+    for word in (part for whole in words.split() for part in _parts(whole, most)):
+        if line and len(line) + 1 + len(word) > most:
             lines.append(line)
             line = word
         else:
@@ -83,8 +120,8 @@ def broken(words: str, letters: int) -> list[str]:
     return [*lines, line] if line else lines
 
 
-def _parts(word: str, letters: int) -> list[str]:
-    return [word[at : at + letters] for at in range(0, len(word), letters)]
+def _parts(word: str, most: int) -> list[str]:
+    return [word[at : at + most] for at in range(0, len(word), most)]
 
 
 def _file(objects: list[bytes]) -> bytes:
@@ -118,5 +155,4 @@ def _rgb(colour: Colour) -> str:
 
 
 def _escaped(words: str) -> str:
-    plain = "".join(letter if letter.isprintable() else " " for letter in words)
-    return plain.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
+    return printable(words).replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")

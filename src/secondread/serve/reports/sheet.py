@@ -14,11 +14,13 @@ from secondread.serve.reads.models import Read
 from secondread.serve.reads.pixels import StoredPixels
 from secondread.serve.reads.reading import unpacked_heat
 from secondread.serve.reads.words import Bar, Verdict, verdict_of
-from secondread.serve.reports.pdf import HEIGHT, WIDTH, PdfPage, broken
+from secondread.serve.reports.pdf import AVERAGE_WIDTH, HEIGHT, WIDTH, PdfPage, lines_of
 
 MARGIN = 48.0
 GREY, PALE, INK, AMBER = (0.38, 0.43, 0.5), (0.91, 0.93, 0.95), (0.09, 0.36, 0.46), (0.99, 0.95, 0.85)
 PICTURE = 230.0
+NAME = 150.0
+"""For the name of a class, before its bar."""
 MOST_BARS = 14
 BELOW_BARS = 14.0
 """For the line that explains them."""
@@ -86,11 +88,11 @@ def _pictures(page: PdfPage, y: float, read: Read, stored: StoredPixels) -> floa
 
 def _bars(page: PdfPage, y: float, verdict: Verdict, floor: float) -> float:
     """As many as there is room for above `floor`, what was decided before what was not."""
-    left, wide = MARGIN + 150, WIDTH - 2 * MARGIN - 200
+    left, wide = MARGIN + NAME, WIDTH - 2 * MARGIN - NAME - 50
     room = min(MOST_BARS, max(1, int((y - floor - BELOW_BARS) / 18)))
     shown = sorted(verdict.bars, key=lambda bar: not bar.decided)[:room]
     for bar in shown:
-        page.text(MARGIN, y, bar.name[:30], 10, bold=bar.decided)
+        page.paragraph(MARGIN, y, bar.name, NAME - 14, 10, bold=bar.decided, floor=y)
         page.box(left, y - 1, wide, 8, PALE)
         page.box(left, y - 1, wide * bar.probability, 8, INK if bar.decided else GREY)
         if bar.threshold is not None:
@@ -121,7 +123,7 @@ def _facts(page: PdfPage, read: Read, card: dict[str, Any]) -> float:
         f"decoder {made.get('decoder', '')}",
         *card.get("banners", []),
     ]
-    lines = [line for one in told for line in broken(one, FOOT_LETTERS)]
+    lines = [line for one in told for line in lines_of(one, FOOT_LETTERS * AVERAGE_WIDTH * 7.5, 7.5)]
     top = 42.0 + 11 * len(lines)
     page.box(MARGIN, top, WIDTH - 2 * MARGIN, 0.6, GREY)
     for at, line in enumerate(lines):
