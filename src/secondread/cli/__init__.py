@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from typing import Annotated
@@ -52,6 +53,8 @@ UNFIT_FOLDER = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENO
 
 def main() -> None:
     """Run the command line; every error ends as one or two lines and the exit code of its kind."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe on Windows knows few letters
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False) or 0  # standalone, typer would end Ctrl-C and wrong usage in its own words
         if code == INTERRUPTED:

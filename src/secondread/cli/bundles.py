@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,6 +108,10 @@ def serve(
     folder: Annotated[Path | None, typer.Option("--folder", help="Where uploads, database and secret live.")] = None,
 ) -> None:
     """The web application: accounts, upload, reading, history, API."""
+    from secondread.core.errors import WrongRequest
+
+    if not hasattr(os, "fork"):
+        raise WrongRequest("the web application runs on Linux and macOS; on Windows start it in WSL or the container")
     from secondread.serve.run import serve as start
 
     start(bundles, host=host, port=port, data_folder=folder)

@@ -36,7 +36,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
-            with open(temporary, "rb") as written:
+            with open(temporary, "rb+") as written:  # Windows sends to disk only what may be written
                 os.fsync(written.fileno())
             os.replace(temporary, path)
         finally:
@@ -80,7 +80,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf8"))
 
 
 def write_with(path: Path, writer: Callable[[Path], object]) -> None:

@@ -180,7 +180,7 @@ def bundle_table(record: Record, cards: list[Path]) -> Table:
         parity = card.get("parity", {})
         agreed = "; ".join(f"{key.replace('_', ' ')} {_brief(value)}" for key, value in parity.items())
         heat = str(card.get("heatmaps") or card.get("no_heatmaps", ""))
-        folder, digest = str(path.parent.relative_to(record.where.root)), str(card.get("sha256", ""))[:16]
+        folder, digest = path.parent.relative_to(record.where.root).as_posix(), str(card.get("sha256", ""))[:16]
         inside = ", ".join(map(str, card.get("members", [])))
         rows.append([*names(folder), str(card.get("precision", "")), *names(digest, inside), agreed, heat])
     columns = ["Bundle", "Precision", "SHA-256", "Trials inside", "Agreement with the checkpoint", "Heatmaps"]

@@ -50,7 +50,7 @@ def provenance_table(record: Record) -> Table:
     rows: list[list[Cell]] = [[name, _value(value)] for name, value in _environment(record).items()]
     for path in (where.dataset, where.clean_rows, where.splits, where.scores, where.comparisons):
         if path.exists():
-            rows.append([Name(str(path.relative_to(where.root))), Name(f"SHA-256 {sha256_of_file(path)}")])
+            rows.append([Name(path.relative_to(where.root).as_posix()), Name(f"SHA-256 {sha256_of_file(path)}")])
     if where.test_reads.exists():
         reads = [json.loads(line) for line in where.test_reads.read_text(encoding="utf8").splitlines() if line]
         steps = ", ".join(

@@ -6,7 +6,6 @@ Also writes export/<arm>/<model>/bench.json for the report where the bundle lies
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from secondread.core.errors import WrongRequest
 from secondread.core.files import write_json
+from secondread.core.processors import cores
 from secondread.core.progress import say
 from secondread.core.studydir import StudyDir
 from secondread.core.tables import read_table
@@ -64,7 +64,7 @@ def bench(
     with native eager on up to 128 validation images (on drawn images without a study); `ratio_to_native`: median
     seconds of native eager over those of the engine at the same batch. Without checkpoints only the bundle is timed.
     """
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or cores()
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from secondread.core.errors import BadData
+from secondread.core.processors import cores
 from secondread.core.progress import say
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir
@@ -39,7 +39,7 @@ class _Case:
     no_heatmaps: str
 
     def engine(self, model: bytes) -> Engine:
-        return Engine(model, not self.no_heatmaps, len(os.sched_getaffinity(0)))
+        return Engine(model, not self.no_heatmaps, cores())
 
 
 def export_bundle(study: Study, where: StudyDir, one: Chosen) -> Path:

@@ -30,9 +30,12 @@ classifier, card = load_trial(Path(sys.argv[1]))
 with torch.inference_mode():
     classifier(torch.zeros(1, card.channels, card.size, card.size, dtype=torch.uint8))
 """
-# VmHWM, since the maximum that getrusage tells of a child begins with that of its parent
+# VmHWM where there is one, since the maximum that getrusage tells of a child begins with that of its parent
 TELL = """
-told = [line.split() for line in open("/proc/self/status", encoding="utf8") if line.startswith("VmHWM")]
+try:
+    told = [line.split() for line in open("/proc/self/status", encoding="utf8") if line.startswith("VmHWM")]
+except OSError:
+    told = []
 print(int(told[0][1]) / 1024 if told else "nan")
 """
 LONGEST = 600

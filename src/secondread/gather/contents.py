@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from secondread.core.processors import cores
 from secondread.core.progress import progress
 from secondread.images.decode_npz import entries
 
@@ -23,7 +23,7 @@ def content_ids(root: Path, rows: pd.DataFrame) -> list[str | None]:
     paths, indices = rows["path"].tolist(), rows["index"].to_numpy()
     in_npz = np.array([path.lower().endswith(".npz") for path in paths], dtype=bool) & (indices >= 0)
     plain = np.flatnonzero(~in_npz)
-    with progress("reading", len(rows)) as shown, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with progress("reading", len(rows)) as shown, ThreadPoolExecutor(cores()) as pool:
         chunks = [plain[start : start + CHUNK] for start in range(0, len(plain), CHUNK)]
         made = pool.map(lambda chunk: _of_files(root, [paths[i] for i in chunk]), chunks)
         for chunk, ids in zip(chunks, made, strict=True):

@@ -27,6 +27,8 @@ __all__ = [
 ]  # fmt: skip
 
 DEFAULT_POLICY = DecodePolicy()
+UNHELD = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""How a file is opened: a pipe in its place does not hold us up, and Windows leaves the bytes alone."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _decode(content: bytes, policy: DecodePolicy, target: tuple[int, int] | None
 def read_bytes(path: Path, policy: DecodePolicy = DEFAULT_POLICY) -> bytes:
     """The bytes of a regular file of acceptable size; raises `Refusal`."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as opened:
+        with open(os.open(path, UNHELD), "rb") as opened:
             told = os.fstat(opened.fileno())
             if not stat.S_ISREG(told.st_mode):
                 raise Refusal("not_a_file", "not a regular file")

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
+from secondread.core.processors import cores
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 FEW = 48
@@ -41,7 +43,7 @@ def in_processes(
     here, without processes: starting them would take longer.
     """
     starts = range(0, len(items), chunk)
-    workers = min(workers or os.cpu_count() or 1, len(starts))
+    workers = min(workers or cores(), len(starts))
     if workers <= 1 or len(items) <= few:
         for start in starts:
             yield start, function(items[start : start + chunk])

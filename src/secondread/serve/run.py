@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from secondread.core.errors import Absent, WrongRequest
+from secondread.core.processors import cores
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -32,7 +33,7 @@ def serve(
     _prepare(bundles)
     from secondread.serve.processes import Site
 
-    count = workers or len(os.sched_getaffinity(0))
+    count = workers or cores()
     site = Site(host, port, count, web_processes)
     shown = f"[{host}]" if ":" in host else host
     site.start()

@@ -16,6 +16,7 @@ from typing import Any
 
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import write_json
+from secondread.core.processors import cores
 from secondread.core.progress import progress
 from secondread.images.phantom.defects import Entry, entries_of
 from secondread.images.phantom.encoding import file_of, mask_bytes
@@ -98,7 +99,7 @@ def _made(
     workers: int | None,
 ) -> Iterator[tuple[int, list[str]]]:
     """Write every image; yields its index and the names of its masks as soon as it is there."""
-    most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    most = cores()
     share = max(1, len(entries) // WORTH_A_PROCESS)
     processes = min(most, share) if workers is None else min(workers, len(entries))
     if processes > 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from secondread.core.errors import WrongRequest
 from secondread.core.files import sha256_of_bytes
+from secondread.core.processors import cores
 from secondread.images.decode import (
     DECODER_VERSION,
     Decoded,
@@ -73,7 +73,7 @@ class Bundle:
         _check_seals(card, files)
         check_graph(files[MODEL])
         arrays = _arrays_of(files.pop(REFERENCE))
-        threads = threads or len(os.sched_getaffinity(0))
+        threads = threads or cores()
         session = session_of(files.pop(MODEL), threads)
         _check_interface(card, session)
         gate = _gate_of(card, arrays)

@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image
 
 from secondread.core.files import sha256_of_bytes
+from secondread.core.processors import cores
 from secondread.images.decode import DecodePolicy, PixelSpec, Refusal
 from secondread.serve.lifeline import end_with_parent
 from secondread.serve.reads.archive import checked_entries, is_zip, read_entry
@@ -31,7 +32,7 @@ from secondread.serve.reads.pixels import take_in, windows_of
 
 LONGEST_TASK = 1 << 16
 LONGEST_FILE = 512 << 20
-CHILDREN = max(2, min(4, len(os.sched_getaffinity(0))))
+CHILDREN = max(2, min(4, cores()))
 TASKS = 256
 """Images one child decodes: starting one costs as much as decoding does, and nothing leaks for long."""
 REAP_EVERY = 0.1
@@ -113,14 +114,19 @@ def _outcome(task: dict[str, Any]) -> dict[str, Any]:
         return {"fault": error.errno or 0}
 
 
-def _address_space() -> int:
-    with open("/proc/self/statm") as told:
-        return int(told.read().split()[0]) * resource.getpagesize()
+def _address_space() -> int | None:
+    """Bytes that this process has addresses for; None where the system (macOS) neither tells nor limits them."""
+    try:
+        with open("/proc/self/statm") as told:
+            return int(told.read().split()[0]) * resource.getpagesize()
+    except FileNotFoundError:
+        return None
 
 
-def _limit(held: int, memory: int, seconds: int) -> None:
+def _limit(held: int | None, memory: int, seconds: int) -> None:
     """For the coming task: so much memory above `held`, so much processor time from now, twice that on the clock."""
-    resource.setrlimit(resource.RLIMIT_AS, (held + memory, resource.RLIM_INFINITY))
+    if held is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (held + memory, resource.RLIM_INFINITY))
     used = int(time.process_time()) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (used + seconds, resource.RLIM_INFINITY))
     signal.alarm(2 * seconds)
