@@ -62,6 +62,15 @@ def test_reading_a_file_gives_the_study_s_prediction(exported: Finished) -> None
         assert named[reading.decision] == 1
 
 
+def test_a_study_of_first_frames_exports_a_reader_of_first_frames(tmp_path: Path) -> None:
+    made = finished_study(tmp_path, steps=2)
+    assert read_json(made.where.pixels).get("frames", "refuse") == "refuse"
+    write_json(made.where.pixels, read_json(made.where.pixels) | {"frames": "first"})
+    run.run(made.study, made.where)
+    assert Bundle.open(folder(made), threads=1).card.frames == "first"
+    assert "of a file with several frames the first" in (folder(made) / "MODEL_CARD.md").read_text()
+
+
 def test_an_image_normalised_by_itself_is_read_alike_at_another_exposure(tmp_path: Path) -> None:
     """The graph does it, and the card of the model says it: whoever reads needs to know nothing of it."""
     made = finished_study(tmp_path, steps=30, normalise="image")

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from typer.testing import CliRunner
 
 from models.tiny_bundle import opened, tiny_bundle
+from secondread.cli import app
 from secondread.core.files import sha256_of_bytes
 from secondread.images.decode import DecodePolicy, Refusal
 from secondread.models.bundle import Bundle
@@ -57,6 +59,25 @@ def test_every_regular_file_gets_one_record_in_a_fixed_order(bundle: Bundle, fol
         assert ("decision" in record) == ("probabilities" in record) == (record["status"] != "failed")
         assert bool(record["reason"]) == (record["status"] != "read")
         json.dumps(record, allow_nan=False)
+
+
+def test_a_model_of_first_frames_reads_first_frames_and_says_so(bundle: Bundle, tmp_path: Path) -> None:
+    frames = [Image.fromarray(picture(number)) for number in range(3)]
+    frames[0].save(tmp_path / "one.tif")
+    frames[0].save(tmp_path / "three.tif", save_all=True, append_images=frames[1:])
+    (refused,) = read_images(bundle, [tmp_path / "three.tif"])
+    assert (refused["status"], "3 images" in refused["reason"]) == ("failed", True)
+    of_first = opened(tmp_path / "bundle", frames="first")
+    one, three = read_images(of_first, [tmp_path / "one.tif", tmp_path / "three.tif"])
+    assert three["probabilities"] == one["probabilities"]
+    assert three["frames"] == "the first of 3 was read"
+    assert "frames" not in one
+    shown = CliRunner().invoke(app, ["read", str(tmp_path / "bundle"), str(tmp_path / "three.tif")])
+    assert "the first of 3 was read" in shown.stdout
+
+
+def test_a_card_that_reads_no_frames_is_written_as_before_there_were_any(bundle: Bundle) -> None:
+    assert "frames" not in bundle.card.to_json()
 
 
 def test_linked_folders_are_read_and_links_that_lead_back_end(bundle: Bundle, folder: Path, tmp_path: Path) -> None:

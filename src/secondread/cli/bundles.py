@@ -59,7 +59,7 @@ def _in_a_line(reading: dict[str, Any]) -> str:
         return f"{reading['file']}\tfailed\t{reading['reason']}"
     chances = "  ".join(f"{name} {p:.3f}" for name, p in reading["probabilities"].items())
     decision = reading["decision"] if isinstance(reading["decision"], str) else ", ".join(reading["decision"]) or "none"
-    reason = f"\t{reading['reason']}" if reading.get("reason") else ""
+    reason = "".join(f"\t{reading[key]}" for key in ("reason", "frames") if reading.get(key))
     return f"{reading['file']}\t{reading['status']}\t{decision}\t{chances}{reason}"
 
 

@@ -51,7 +51,8 @@ def card_for(
         heatmaps="" if proof.no_heatmaps else METHOD.format(layer=network.cam_layer), no_heatmaps=proof.no_heatmaps,
         precision_reason=proof.precision_reason, calibration=_calibration(point), parity=proof.parity,
         metrics=own_scores(where, members.trials), cohort=_cohort(where, dataset, members), banners=banners_of(where),
-        members=[trial.name for trial in members.trials], licence=model_licence,
+        frames=read_json(where.pixels).get("frames", "refuse"), members=[trial.name for trial in members.trials],
+        licence=model_licence,
         created=environment()["when"], versions=environment(),
     )  # fmt: skip
 

@@ -81,6 +81,8 @@ class BundleCard:
     cohort: dict[str, Any] = field(default_factory=dict)
     banners: list[str] = field(default_factory=list)
     """Warnings of the study that every reading inherits, such as LEAKY PROTOCOL."""
+    frames: Literal["refuse", "first"] = "refuse"
+    """Of a file with several: read none, or the first as training did; not in card.json where none is read."""
     members: list[str] = field(default_factory=list)
     """Trials inside: one, or several whose logits are averaged."""
     licence: str = ""
@@ -93,7 +95,10 @@ class BundleCard:
     """Digest of this card without this field: with `files` it pins the whole bundle."""
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        told = asdict(self)
+        if self.frames == "refuse":  # digests of bundles from before there was this field stay as they are
+            del told["frames"]
+        return told
 
     def digest(self) -> str:
         return sha256_of_json({key: value for key, value in self.to_json().items() if key != "sha256"})
@@ -117,7 +122,7 @@ def card_of(content: bytes) -> BundleCard:
             f"card.json has format {written['format']!r}; this version reads format {FORMAT}. "
             "Export the model again, or update secondread"
         )
-    card: BundleCard = _typed(BundleCard, written, "card.json")
+    card: BundleCard = _typed(BundleCard, {"frames": "refuse"} | written, "card.json")
     if card.digest() != card.sha256:
         raise WrongRequest("card.json was changed after export: its digest does not match its content")
     _check_sense(card)

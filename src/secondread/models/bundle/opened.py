@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ class Bundle:
 
     def decode(self, source: Path | bytes, policy: DecodePolicy | None = None) -> Decoded:
         """The image as training decoded it; raises `images.decode.Refusal`."""
-        return decode_for(source, self.pixels, policy or DecodePolicy())
+        return decode_for(source, self.pixels, replace(policy or DecodePolicy(), frames=self.card.frames))
 
     def prepare(self, decoded: Decoded) -> NDArray[np.uint8]:
         """The model's input [C,H,W] from a decoded image, exactly as in training."""

@@ -93,6 +93,8 @@ def _record(bundle: Bundle, ready: _Ready, reading: Reading | None, seconds: flo
     else:
         record |= {"status": reading.status, "reason": reading.reason, "decision": reading.decision,
                    "probabilities": reading.probabilities}  # fmt: skip
+    if ready.decoded is not None and ready.decoded.facts.frames > 1:
+        record["frames"] = f"the first of {ready.decoded.facts.frames} was read"
     return record | {"bundle": bundle.sha256, "seconds": round(seconds, 4)}
 
 
