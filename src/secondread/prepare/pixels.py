@@ -21,7 +21,7 @@ def pixel_settings(facts: pd.DataFrame, asked: Prepare, frames: str) -> tuple[di
     intensity, why_intensity = _intensity(facts, asked)
     settings = {"channels": channels, "intensity": intensity, "crop_border": asked.crop_border,
                 "decoder": DECODER_VERSION, "frames": frames, "caches": {}}  # fmt: skip
-    why_frames = ["frames: the first of a file with several; `secondread read` does so too, the web application refuses"]
+    why_frames = ["frames: the first of a file with several; `secondread read` does so, the web application refuses"]
     return settings, [why_channels, why_intensity, *(why_frames if frames == "first" else [])]
 
 
