@@ -131,6 +131,17 @@ def test_two_study_files_of_one_name_are_not_written_to_one_folder(tmp_path: Pat
     refused(secondread("run", *files, "--out", tmp_path / "out"), 2, "--out", files[0].stem)
 
 
+def test_where_only_serving_is_installed_other_commands_say_what_is_missing(tmp_path: Path) -> None:
+    """As in the container: here one import is made to fail, which is how a missing package looks."""
+    file = study(images(tmp_path, images=0))
+    code = (
+        "import sys; sys.modules['pandas'] = None\n"
+        f"from secondread.cli import main; sys.argv = ['secondread', 'run', {str(file)!r}]; main()"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    refused(told, 2, "pandas is not installed", "needs the whole package")
+
+
 def test_a_missing_data_folder_is_bad_data(tmp_path: Path) -> None:
     refused(secondread("run", study(tmp_path), "--data", tmp_path / "nowhere", "--out", tmp_path / "out"), 3, "nowhere")
     refused(secondread("run", study(tmp_path), "--data", tmp_path, "--out", tmp_path / "out"), 3, "images")

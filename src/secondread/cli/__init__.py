@@ -68,6 +68,11 @@ def main() -> None:
         if error.errno in UNFIT_FOLDER:
             _end(error, f"{error.strerror}: {error.filename or 'the output folder'}", 3)
         _end(error, f"{type(error).__name__}: {error} (this may be a bug; --debug shows where)", 1)
+    except ModuleNotFoundError as error:
+        if (missing := (error.name or "").partition(".")[0]) in ("", "secondread"):
+            _end(error, f"ModuleNotFoundError: {error} (this is a bug; --debug shows where)", 1)
+        told = f"{missing} is not installed: an installation without it reads and serves (docs/deployment.md)"
+        _end(error, f"{told}; this command needs the whole package", 2)
     except Exception as error:
         if hasattr(error, "format_message"):  # wrong usage, as typer sees it; without a message help was shown
             told = error.format_message()
