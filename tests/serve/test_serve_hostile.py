@@ -137,7 +137,7 @@ def test_mutated_files_never_break_the_site(as_alice: Client, bundle: Registered
 
 
 def test_a_decoder_that_takes_too_much_is_ended(settings: Any, as_alice: Client, bundle: RegisteredBundle) -> None:
-    settings.LIMITS = Limits(decode_memory=8 << 20)
+    settings.LIMITS = Limits(decode_memory=1 << 20)
     image = SimpleUploadedFile("x.png", png(np.random.default_rng(0).integers(0, 255, (3000, 3000)).astype(np.uint8)))
     answer = as_alice.post("/read/", {"bundle": bundle.sha256, "image": image}, HTTP_ACCEPT="application/json")
     assert answer.json()["refused"][0]["code"] in ("too_large", "too_costly", "damaged")

@@ -37,7 +37,8 @@ class Joined:
         inverse, count = inverse.reshape(-1, 2), len(known)
         edges, first = np.unique(inverse[:, 0] * count + inverse[:, 1], return_index=True)
         weights = first.astype(np.float64) + 1.0  # a place of 0 would be no edge
-        graph = coo_array((weights, (edges // count, edges % count)), shape=(count, count))
+        ends_of = ((edges // count).astype(np.int32), (edges % count).astype(np.int32))  # SciPy 1.15 takes no others
+        graph = coo_array((weights, ends_of), shape=(count, count))
         return np.sort(minimum_spanning_tree(graph.tocsr()).data.astype(np.int64) - 1)
 
     def join(self, pairs: Pairs) -> None:
