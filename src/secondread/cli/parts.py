@@ -11,6 +11,7 @@ import typer
 
 def add_to(app: typer.Typer) -> None:
     app.command()(parts)
+    app.command()(keys)
 
 
 def parts(
@@ -38,6 +39,42 @@ def parts(
         for p in found:
             options = ", ".join(option.describe() for option in p.options.values())
             typer.echo(f"{p.kind}\t{p.name}\t{options}\t{p.summary}")
+
+
+def keys(
+    section: Annotated[str, typer.Argument(help="train, prepare.split, …; all when not given.")] = "",
+    markdown: Annotated[bool, typer.Option("--markdown", help="As docs/study.md has it.")] = False,
+    schema: Annotated[bool, typer.Option("--json-schema", help="For editors that complete YAML.")] = False,
+) -> None:
+    """Every key of the study file: what it takes, its default and what it does."""
+    from secondread.core.errors import WrongRequest
+    from secondread.core.spec.keys import as_markdown, json_schema
+    from secondread.core.spec.keys import keys as listed
+
+    if schema:
+        typer.echo(json.dumps(json_schema(), indent=1))
+        return
+    found = [key for key in listed() if f"{key.path}.".startswith(f"{section}.") or not section]
+    if not found:
+        raise WrongRequest(f"the study file has no key {section!r}; `secondread keys` lists them")
+    if markdown:
+        typer.echo(as_markdown(found))
+    elif sys.stdout.isatty():
+        _keys_as_table(found)
+    else:
+        for key in found:
+            typer.echo("\t".join((key.path, key.takes, key.default, key.does)))
+
+
+def _keys_as_table(found) -> None:  # type: ignore[no-untyped-def]
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("key", "takes", "default", "what it does", box=None)
+    for key in found:
+        table.add_row(Text(key.path, style="bold"), Text(key.takes), Text(key.default), Text(key.does))
+    Console().print(table)
 
 
 def _as_table(found) -> None:  # type: ignore[no-untyped-def]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from secondread.core.errors import BadData, SecondreadError
+from secondread.core.errors import BadData, SecondreadError, WrongRequest
 from secondread.core.progress import say
 from secondread.core.spec import Engine, Study
 from secondread.core.studydir import StudyDir, Unit, needed
@@ -32,7 +32,12 @@ from secondread.train.trial import train_trial
 
 def train_units(study: Study, where: StudyDir) -> None:
     """Train all that is waiting; raises `BadData` when a process that was started for it fails."""
-    wanted = study.train.engine.devices
+    wanted, nodes = study.train.engine.devices, study.train.engine.nodes
+    if launched_processes() < nodes:
+        raise WrongRequest(
+            f"train.engine.nodes: {nodes}, but {launched_processes()} process is here: start the command on every node "
+            "with torchrun or srun (docs/guide.md)"
+        )
     if launched_processes() > 1 or wanted == "auto" or wanted < 2:
         train_here(study, where)
         return
