@@ -294,3 +294,10 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path) -> None:
         plan_and_train(small_study(root, settings), where)
         curves.append(pd.read_csv(where.trial(TRIAL) / "epochs.csv")[["train_loss", "val_loss", "val_accuracy"]])
     np.testing.assert_allclose(curves[0], curves[1], atol=1e-5)
+
+
+def test_a_training_for_two_nodes_does_not_begin_on_one(tmp_path: Path) -> None:
+    where = small_directory(tmp_path)
+    with pytest.raises(WrongRequest, match=r"engine.nodes: 2, but 1 process is here"):
+        plan_and_train(small_study(tmp_path, {"engine": {"nodes": 2}}), where)
+    assert not where.trial(TRIAL).joinpath("checkpoint.safetensors").exists()
