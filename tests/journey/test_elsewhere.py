@@ -64,4 +64,4 @@ def test_a_pipe_of_few_letters_ends_no_command(done: Path) -> None:
     named = done / "肺炎.yaml"
     named.write_text(yaml.safe_dump(STUDY))
     ended = secondread("check", named, PYTHONIOENCODING="cp1252")
-    assert (ended.returncode, "elsewhere, 1 arms, 1 trials" in ended.stdout) == (0, True)
+    assert (ended.returncode, "elsewhere, 1 arm, 1 trial" in ended.stdout) == (0, True)

@@ -92,7 +92,8 @@ def check(files: Files) -> None:
         except WrongRequest as error:
             raise WrongRequest(f"{file}: {error}") from error
         count = sum(1 for _ in trials(study, StudyDir(Path())))
-        typer.echo(f"{file}: {study.study}, {len(study.arms)} arms, {count} trials")
+        arms = f"{len(study.arms)} arm{'s' * (len(study.arms) != 1)}"
+        typer.echo(f"{file}: {study.study}, {arms}, {count} trial{'s' * (count != 1)}")
 
 
 def status(
