@@ -74,7 +74,11 @@ def test_threads_are_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(before)
 
 
-def test_slurm_is_read_like_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("gpus", "local"), [(0, "1"), (1, "0"), (4, "1")])
+def test_slurm_is_read_like_torchrun(monkeypatch: pytest.MonkeyPatch, gpus: int, local: str) -> None:
+    """With no GPU, with one that each process is shown alone, and with all of the node's before every process."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpus > 0)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
     given = {"SLURM_NTASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_LAUNCH_NODE_IPADDR": "10.0.0.7",
@@ -84,7 +88,7 @@ def test_slurm_is_read_like_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     assert launched_processes() == 4
     devices._processes_from_slurm()
     found = {name: os.environ.pop(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")}
-    assert found == {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "10.0.0.7",
+    assert found == {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": local, "MASTER_ADDR": "10.0.0.7",
                      "MASTER_PORT": "32345"}  # fmt: skip
 
 

@@ -199,11 +199,15 @@ def _deterministic() -> None:
 
 
 def _processes_from_slurm() -> None:
-    """Name rank and world the way torchrun does where SLURM started the processes."""
+    """Name rank and world the way torchrun does where SLURM started the processes.
+
+    A process that is shown one GPU alone (`--gpus-per-task`) calls it its first, whatever its number on the node.
+    """
     given = os.environ
     if "RANK" in given or int(given.get("SLURM_NTASKS", "1")) < 2 or "SLURM_PROCID" not in given:
         return
     given["RANK"], given["WORLD_SIZE"] = given["SLURM_PROCID"], given["SLURM_NTASKS"]
-    given["LOCAL_RANK"] = given.get("SLURM_LOCALID", "0")
+    local = int(given.get("SLURM_LOCALID", "0"))
+    given["LOCAL_RANK"] = str(local % max(torch.cuda.device_count(), 1) if torch.cuda.is_available() else local)
     given.setdefault("MASTER_ADDR", given.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1"))
     given.setdefault("MASTER_PORT", str(20_000 + int(given.get("SLURM_JOB_ID", "0")) % 20_000))
