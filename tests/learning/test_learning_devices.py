@@ -81,15 +81,39 @@ def test_slurm_is_read_like_torchrun(monkeypatch: pytest.MonkeyPatch, gpus: int,
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
-    given = {"SLURM_NTASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_LAUNCH_NODE_IPADDR": "10.0.0.7",
-             "SLURM_JOB_ID": "12345"}  # fmt: skip
+    given = {"SLURM_NTASKS": "8", "SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "1",
+             "SLURM_STEP_NODELIST": "gpu[03-05,9]", "SLURM_JOB_ID": "12345", "SLURM_STEP_ID": "2"}  # fmt: skip
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     assert launched_processes() == 4
     devices._processes_from_slurm()
     found = {name: os.environ.pop(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")}
-    assert found == {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": local, "MASTER_ADDR": "10.0.0.7",
-                     "MASTER_PORT": "32345"}  # fmt: skip
+    assert found == {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": local, "MASTER_ADDR": "gpu03",
+                     "MASTER_PORT": "32547"}  # fmt: skip
+
+
+def test_the_script_of_a_job_of_several_tasks_waits_for_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "SLURM_STEP_NUM_TASKS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"SLURM_NTASKS": "8", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    assert launched_processes() == 1
+    devices._processes_from_slurm()
+    assert "RANK" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("nodes", "first"),
+    [
+        ("gpu7", "gpu7"),
+        ("gpu[03-05,9],cpu1", "gpu03"),
+        ("a,b", "a"),
+        ("rack[1,2]-n,x", "rack1-n"),
+        ("10.0.0.7", "10.0.0.7"),
+    ],
+)
+def test_process_0_is_met_on_the_first_node(nodes: str, first: str) -> None:
+    assert devices.first_host(nodes) == first
 
 
 def test_the_allocator_takes_its_settings_where_glibc_is() -> None:

@@ -7,6 +7,7 @@ import functools
 import gc
 import os
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MMAP_MAX, TRIM_THRESHOLD = -4, -1  # glibc's M_MMAP_MAX and M_TRIM_THRESHOLD
 KEEP_ALL = 2**31 - 1
+SLURM_TASKS = "SLURM_STEP_NUM_TASKS"
+"""Of what srun started; the script of a job that asked for eight tasks is told of eight too, and is alone."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ def multiplies_bf16() -> bool:
 
 def launched_processes() -> int:
     """How many processes torchrun or SLURM started for this training."""
-    return int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1")))
+    return int(os.environ.get("WORLD_SIZE", os.environ.get(SLURM_TASKS, "1")))
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -204,10 +207,17 @@ def _processes_from_slurm() -> None:
     A process that is shown one GPU alone (`--gpus-per-task`) calls it its first, whatever its number on the node.
     """
     given = os.environ
-    if "RANK" in given or int(given.get("SLURM_NTASKS", "1")) < 2 or "SLURM_PROCID" not in given:
+    if "RANK" in given or int(given.get(SLURM_TASKS, "1")) < 2 or "SLURM_PROCID" not in given:
         return
-    given["RANK"], given["WORLD_SIZE"] = given["SLURM_PROCID"], given["SLURM_NTASKS"]
+    given["RANK"], given["WORLD_SIZE"] = given["SLURM_PROCID"], given[SLURM_TASKS]
     local = int(given.get("SLURM_LOCALID", "0"))
     given["LOCAL_RANK"] = str(local % max(torch.cuda.device_count(), 1) if torch.cuda.is_available() else local)
-    given.setdefault("MASTER_ADDR", given.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1"))
-    given.setdefault("MASTER_PORT", str(20_000 + int(given.get("SLURM_JOB_ID", "0")) % 20_000))
+    given.setdefault("MASTER_ADDR", first_host(given.get("SLURM_STEP_NODELIST", "127.0.0.1")))
+    job, step = (int(given.get(name, "0")) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
+    given.setdefault("MASTER_PORT", str(20_000 + (job + 101 * step) % 20_000))  # steps of a job may run side by side
+
+
+def first_host(nodes: str) -> str:
+    """The first name in SLURM's list of nodes, where process 0 runs: gpu03 of `gpu[03-05,9],cpu1`."""
+    found = re.match(r"([^,\[]*)(?:\[([^,\-\]]+)[^\]]*\]([^,\[]*))?", nodes)
+    return "".join(part or "" for part in found.groups()) if found else nodes
