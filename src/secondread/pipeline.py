@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from secondread.core.errors import BadData, SecondreadError, WrongRequest
 from secondread.core.files import clear_abandoned, write_json
+from secondread.core.processors import launched_processes
 from secondread.core.progress import say
 from secondread.core.provenance import environment
 from secondread.core.spec import Study
@@ -74,7 +75,12 @@ def _check_only(study: Study, where: StudyDir) -> None:
 
 
 def run(study: Study, where: StudyDir, steps: tuple[str, ...] = STEP_NAMES) -> None:
-    """Do every step that is missing or stale, in order; what is done stays as it is."""
+    """Do every step that is missing or stale, in order; what is done stays as it is.
+
+    Raises `WrongRequest` in one of several processes, which only the step `train` shares its work among.
+    """
+    if steps != ("train",) and (several := launched_processes()) > 1:
+        raise WrongRequest(f"{several} processes were started: start the step train alone in several (docs/guide.md)")
     write_json(where.provenance, environment())
     if not {"evaluate", "export"} <= set(steps):
         _run_steps(steps, study, where)

@@ -131,6 +131,18 @@ def test_two_study_files_of_one_name_are_not_written_to_one_folder(tmp_path: Pat
     refused(secondread("run", *files, "--out", tmp_path / "out"), 2, "--out", files[0].stem)
 
 
+@pytest.mark.parametrize("name", ["WORLD_SIZE", "SLURM_STEP_NUM_TASKS"])
+@pytest.mark.parametrize("command", [("run",), ("gather",), ("tune", "--trials", 1)])
+def test_in_several_processes_only_train_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, command: tuple[object, ...]
+) -> None:
+    monkeypatch.setenv(name, "2")
+    file = study(images(tmp_path, normal=2, ill=2).parent, train={"search": {"batch": [8, 16]}})
+    told = secondread(command[0], file, "--out", tmp_path / "out", *command[1:])
+    refused(told, 2, "2 processes were started", "train alone")
+    assert not (tmp_path / "out" / "gather").exists()
+
+
 def test_where_only_serving_is_installed_other_commands_say_what_is_missing(tmp_path: Path) -> None:
     """As in the container: here one import is made to fail, which is how a missing package looks."""
     file = study(images(tmp_path, images=0))

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from secondread.core.errors import WrongRequest
+from secondread.core.processors import launched_processes
 from secondread.core.spec import Engine
 from secondread.images.batches import Stack
 from secondread.learning import devices
-from secondread.learning.devices import launched_processes, machine, tune_allocator
+from secondread.learning.devices import machine, tune_allocator
 from secondread.learning.inference import EVALUATION_BATCH, outputs_of
 
 

@@ -17,6 +17,7 @@ import torch
 import torch.utils.deterministic
 
 from secondread.core.errors import BadData, WrongRequest
+from secondread.core.processors import SLURM_TASKS
 from secondread.core.spec import Engine
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 MMAP_MAX, TRIM_THRESHOLD = -4, -1  # glibc's M_MMAP_MAX and M_TRIM_THRESHOLD
 KEEP_ALL = 2**31 - 1
-SLURM_TASKS = "SLURM_STEP_NUM_TASKS"
-"""Of what srun started; the script of a job that asked for eight tasks is told of eight too, and is alone."""
 
 
 @dataclass(frozen=True)
@@ -154,11 +153,6 @@ def multiplies_bf16() -> bool:
     """Whether the processor has instructions for bfloat16: elsewhere it is emulated, slower than float32."""
     has: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # PyTorch before 2.12 cannot tell
     return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
-
-
-def launched_processes() -> int:
-    """How many processes torchrun or SLURM started for this training."""
-    return int(os.environ.get("WORLD_SIZE", os.environ.get(SLURM_TASKS, "1")))
 
 
 def out_of_memory(error: BaseException) -> bool:

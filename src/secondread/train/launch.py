@@ -19,12 +19,13 @@ from pathlib import Path
 import torch
 
 from secondread.core.errors import BadData, SecondreadError, WrongRequest
+from secondread.core.processors import launched_processes
 from secondread.core.progress import say
 from secondread.core.spec import Engine, Study
 from secondread.core.studydir import StudyDir, Unit, needed
 from secondread.core.studyfile import load_study
 from secondread.core.trials import trials
-from secondread.learning.devices import Machine, launched_processes, machine
+from secondread.learning.devices import Machine, machine
 from secondread.train.autoencoder import FILES, coder_unit, coders, train_autoencoder
 from secondread.train.run import trial_unit
 from secondread.train.trial import train_trial
