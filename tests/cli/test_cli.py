@@ -131,8 +131,10 @@ def test_two_study_files_of_one_name_are_not_written_to_one_folder(tmp_path: Pat
     refused(secondread("run", *files, "--out", tmp_path / "out"), 2, "--out", files[0].stem)
 
 
-@pytest.mark.parametrize("name", ["WORLD_SIZE", "SLURM_STEP_NUM_TASKS"])
-@pytest.mark.parametrize("command", [("run",), ("gather",), ("tune", "--trials", 1)])
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [("WORLD_SIZE", ("run",)), ("SLURM_STEP_NUM_TASKS", ("gather",)), ("WORLD_SIZE", ("tune", "--trials", 1))],
+)
 def test_in_several_processes_only_train_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, command: tuple[object, ...]
 ) -> None:
