@@ -50,8 +50,11 @@ def test_a_study_runs_and_its_bundle_reads(done: Path) -> None:
 
 def test_a_cold_start_is_timed_although_nobody_tells_its_memory(done: Path) -> None:
     bundle = next((done / "out" / "export").rglob("model.onnx")).parent
-    ended = secondread("bench", bundle, "--repeats", 3)
+    ended = secondread("bench", bundle, "--repeats", 3, "--json", done / "bench.json")
     assert ended.returncode == 0, ended.stderr
+    rows = json.loads((done / "bench.json").read_text())
+    assert {row["peak_mb"] for row in rows} == {None}
+    assert [row for row in rows if row["cold_start_s"] is not None and row["cold_start_s"] > 0]
 
 
 def test_the_web_application_says_where_it_runs(done: Path) -> None:

@@ -1,4 +1,4 @@
-"""`secondread parts`: every plug-in with its options."""
+"""What may stand in a study file: `secondread keys` and, of its plug-ins, `secondread parts`."""
 
 from __future__ import annotations
 

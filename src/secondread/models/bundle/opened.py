@@ -171,22 +171,27 @@ def _gate_of(card: BundleCard, arrays: dict[str, NDArray[Any]]) -> GateStatistic
 def _self_test(bundle: Bundle, arrays: dict[str, NDArray[Any]]) -> None:
     """The reference images must give the answers they gave at export."""
     card = bundle.card
+    images, *expected = _reference_of(arrays)
     try:
-        images, expected = arrays["images"], (arrays["logits"], arrays["probabilities"], arrays["features"])
-        if images.dtype != np.uint8 or images.ndim != 4 or not len(images):  # ONNX Runtime 1.23 dies of no images
-            raise WrongRequest("reference.npz holds no images")
         outputs = bundle.run(images)
-        found = (outputs.logits, outputs.probabilities, outputs.features)
-    except KeyError as error:
-        raise WrongRequest(f"reference.npz has no {error}") from error
-    except WrongRequest:
-        raise
     except Exception as error:
         raise WrongRequest(f"model.onnx fails on its reference images: {str(error)[:200]}") from error
+    found = (outputs.logits, outputs.probabilities, outputs.features)
     for name, new, old in zip(OUTPUTS, found, expected, strict=True):
         if not _agree(new, old, card.tolerance):
             raise WrongRequest(f"the self-test failed: {name} of the reference images are not those of the export")
     _check_gate(bundle, outputs)
+
+
+def _reference_of(arrays: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    """Images, and the logits, probabilities and features that they gave."""
+    try:
+        images, *expected = (arrays[name] for name in ("images", *OUTPUTS))
+    except KeyError as error:
+        raise WrongRequest(f"reference.npz has no {error}") from error
+    if images.dtype != np.uint8 or images.ndim != 4 or not len(images):  # ONNX Runtime 1.23 dies of no images
+        raise WrongRequest("reference.npz holds no images")
+    return [images, *expected]
 
 
 def _check_gate(bundle: Bundle, outputs: Outputs) -> None:
