@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -301,3 +303,27 @@ def test_a_training_for_two_nodes_does_not_begin_on_one(tmp_path: Path) -> None:
     with pytest.raises(WrongRequest, match=r"engine.nodes: 2, but 1 process is here"):
         plan_and_train(small_study(tmp_path, {"engine": {"nodes": 2}}), where)
     assert not where.trial(TRIAL).joinpath("checkpoint.safetensors").exists()
+
+
+SLOW_SECOND = """
+import os
+if os.environ.get("RANK") == "1":
+    import select
+    import safetensors.torch as files
+    real = files.load_file
+    def late(*given, **options):
+        select.select([], [], [], 1.5)
+        return real(*given, **options)
+    files.load_file = late
+"""
+
+
+def test_a_process_that_lags_behind_finds_the_weights_it_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first process clears them away; the second is held up before it opens them, by a file that Python runs."""
+    (tmp_path / "late").mkdir()
+    (tmp_path / "late" / "sitecustomize.py").write_text(SLOW_SECOND)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "late"), *filter(None, sys.path)]))
+    where = small_directory(tmp_path / "study")
+    plan_and_train(small_study(tmp_path / "study", {"engine": {"devices": 2}, "epochs": 1}), where)
+    assert (where.trial(TRIAL) / "best.safetensors").exists()
+    assert not list(where.trial(TRIAL).glob("full.*"))

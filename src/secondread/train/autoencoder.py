@@ -109,6 +109,7 @@ def train_autoencoder(coder: Coder, where: StudyDir, machine: Machine, folder: P
     with Batches(stack, place["train"], labels, sampler, machine.device, shard=shard) as batches:
         lesson = _lesson(coder, coded, batches, stack, place["val"], machine, folder)
         course = fit(lesson, pace, machine, folder / "checkpoint.safetensors", key)
+    machine.wait()  # every process has looked at the checkpoint that the first one now clears away
     if machine.is_main:
         load_weights(folder / "best.safetensors", coded)
         coded.eval()

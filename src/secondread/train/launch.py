@@ -116,8 +116,8 @@ def main(root: str, data: str, only: str) -> int:
     try:
         train_here(load_study(where.study_file), where)
     except SecondreadError as error:
-        if os.environ.get("RANK", "0") == "0":  # the others meet the same
-            say(str(error))
+        rank = os.environ.get("RANK", "0")
+        say(str(error) if rank == "0" else f"process {rank}: {error}")
         return error.exit_code
     finally:
         _leave()

@@ -65,6 +65,7 @@ def train_trial(
         journal.begin(classifier, material)
         learning = Learning(trial, material, classifier, loss, machine, folder, key, journal, watch)
         outcome = _all_phases(learning)
+        machine.wait()  # every process has loaded the weights that the first one now clears away
         if machine.is_main:
             _finish(study, learning, outcome)
         journal.end(classifier, material, outcome.epochs, outcome.best_epoch)
