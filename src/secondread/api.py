@@ -22,6 +22,7 @@ from secondread.core.studydir import StudyDir, needed
 from secondread.core.studyfile import check_parts, load_study
 
 if TYPE_CHECKING:
+    from secondread.planning import Plan
     from secondread.prepare.report import Audit
 
 AnyPath = str | Path
@@ -80,6 +81,13 @@ def audit(data: AnyPath, html: AnyPath | None = None) -> Audit:
     from secondread.prepare.report import audit_folder
 
     return audit_folder(Path(data), html=_path(html))
+
+
+def plan(data: AnyPath, minutes: float = 60) -> Plan:
+    """A study for a data set that trains for about so many minutes here; `.text` says why, `.write(path)` saves it."""
+    from secondread.planning import plan as planned
+
+    return planned(Path(data), minutes)
 
 
 def read(bundle: AnyPath, images: Sequence[AnyPath] | AnyPath, heatmaps: AnyPath | None = None) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Commands on data: phantom and audit."""
+"""Commands on data: audit, plan and phantom."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 def add_to(app: typer.Typer) -> None:
     app.command()(audit)
+    app.command()(plan)
     app.command()(phantom)
 
 
@@ -31,6 +32,22 @@ def audit(
     for path in (json_file, html_file):
         if path:
             typer.echo(path)
+
+
+def plan(
+    data: Annotated[Path, typer.Argument(help="A folder, table, npz or DICOM tree.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The study file; NAME.yaml after the data when not given.")
+    ] = None,
+    minutes: Annotated[float, typer.Option("--minutes", min=1, help="What the training may take here.")] = 60,
+) -> None:
+    """Write a study file for a data set: what the audit finds and this machine's pace decide, each line says why."""
+    from secondread import api
+
+    made = api.plan(data, minutes)
+    path = made.write(out or Path(f"{made.seen.name}.yaml"))
+    typer.echo(made.text)
+    typer.echo(path)
 
 
 def audit_in_words(found: dict) -> str:  # type: ignore[type-arg]

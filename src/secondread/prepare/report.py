@@ -17,6 +17,7 @@ from secondread.core.files import clear_abandoned, sha256_of_bytes, write_text
 from secondread.core.progress import say
 from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import parse_study
+from secondread.prepare.audit import Audited
 from secondread.prepare.run import audit_rows
 
 
@@ -48,21 +49,27 @@ def audit_folder(data: Path, html: Path | None = None) -> Audit:
 
     Raises `BadData` when there are no images.
     """
+    found, where = looked_into(data)
+    if html is not None:
+        write_text(html, where.audit_page.read_text(encoding="utf8"))
+    return Audit(data, found.as_dict())
+
+
+def looked_into(data: Path) -> tuple[Audited, StudyDir]:
+    """The audit of a folder with the material it was made from, and the directory that remembers it."""
     if not data.exists():
         raise BadData(f"{data} does not exist")
     root = data.resolve()
-    study = parse_study({"study": _name(root), "gather": {"source": {"name": "auto", "root": "."}}})
+    study = parse_study({"study": name_of(root), "gather": {"source": {"name": "auto", "root": "."}}})
     where = StudyDir(_memory(root), root)
     clear_abandoned(where.root)
     gather = importlib.import_module("secondread.gather.run")  # steps meet through files: this is the first of them
     gather.gather_anew(study, where)
-    found = audit_rows(study, where).as_dict()
-    if html is not None:
-        write_text(html, where.audit_page.read_text(encoding="utf8"))
-    return Audit(data, found)
+    return audit_rows(study, where), where
 
 
-def _name(root: Path) -> str:
+def name_of(root: Path) -> str:
+    """A study may be called so."""
     letters = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in root.name)
     return letters.lstrip("._-") or "data"
 
@@ -71,7 +78,7 @@ def _memory(root: Path) -> Path:
     """Where measurements of this folder are remembered: the user's cache folder, or a temporary one."""
     asked = os.environ.get("SECONDREAD_CACHE") or os.environ.get("XDG_CACHE_HOME")
     base = Path(asked) if asked else Path.home() / ".cache"
-    folder = base / "secondread" / "audit" / f"{_name(root)}-{sha256_of_bytes(str(root).encode())[:12]}"
+    folder = base / "secondread" / "audit" / f"{name_of(root)}-{sha256_of_bytes(str(root).encode())[:12]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -1,0 +1,69 @@
+"""From a folder to a study that runs: the command, on phantom images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import secondread
+from secondread import pipeline
+from secondread.cli import app
+from secondread.core.errors import BadData, WrongRequest
+from secondread.core.studyfile import load_study
+from secondread.core.trials import trials
+from secondread.images.phantom import PhantomSpec, write_phantom
+from secondread.planning.seen import seen_in
+
+
+@pytest.fixture(autouse=True)
+def _own_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECONDREAD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SECONDREAD_DATA", raising=False)
+
+
+def test_a_folder_becomes_a_study_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_phantom(PhantomSpec(preset="cxr-binary", n=80, seed=0, size=48), tmp_path / "chests", "folder")
+    told = CliRunner().invoke(app, ["plan", "chests", "--minutes", "5"], catch_exceptions=False)
+    assert told.exit_code == 0
+    assert told.output.splitlines()[-1] == "chests.yaml"
+    study = load_study(Path("chests.yaml"))
+    assert study.train.size == 32  # no more than the images have, in steps of 32
+    assert study.prepare.split.options["folds"] == 5  # few patients
+    opened, where = pipeline.open_study(Path("chests.yaml"), None, tmp_path / "run")
+    pipeline.run(opened, where, ("gather", "prepare", "balance"))
+    assert all(where.plan(trial.arm, trial.repeat, trial.fold).exists() for trial in trials(opened, where))
+
+
+def test_what_somebody_changed_in_a_plan_is_not_written_over(tmp_path: Path) -> None:
+    write_phantom(PhantomSpec(preset="cxr-binary", n=40, seed=0, size=32), tmp_path / "chests", "folder")
+    made = secondread.plan(tmp_path / "chests")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("study: mine\n")
+    with pytest.raises(WrongRequest, match="there already"):
+        made.write(mine)
+    assert mine.read_text() == "study: mine\n"
+
+
+def test_the_facts_are_those_of_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECONDREAD_DATA", str(tmp_path))
+    write_phantom(PhantomSpec(preset="cxr-3class", n=60, seed=1, size=40), tmp_path / "sets" / "three", "folder")
+    seen = seen_in(tmp_path / "sets" / "three")
+    files = list((tmp_path / "sets" / "three").rglob("*.png"))
+    assert seen.count == len(files)
+    assert seen.images == {name: sum(name in str(file) for file in files) for name in seen.images}
+    assert seen.side == 40
+    assert seen.root == "sets/three"
+    assert seen.task == "multiclass"
+
+
+def test_images_that_nothing_is_said_of_cannot_be_planned_for(tmp_path: Path) -> None:
+    write_phantom(PhantomSpec(preset="cxr-binary", n=20, seed=0, size=32), tmp_path / "chests", "folder")
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for number, file in enumerate(sorted((tmp_path / "chests").rglob("*.png"))):
+        file.rename(flat / f"{number}.png")
+    with pytest.raises(BadData, match="a folder per class"):
+        seen_in(flat)
