@@ -20,11 +20,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 NAMES = list(parts("balance"))
 MANY_LABELS = {"none", "sampler", "oversample"}
+TAKES_SOME = {"fraction"}
+"""For several labels too, but not every row."""
 
 
 def rows() -> tuple[pd.DataFrame, np.ndarray]:
     labels = np.eye(3, dtype=np.float32)[np.repeat(np.arange(3), COUNTS)]
-    return pd.DataFrame({"row_id": [f"{k}.png" for k in range(len(labels))]}), labels
+    names = {"row_id": [f"{k}.png" for k in range(len(labels))], "group": [f"p{k // 2}" for k in range(len(labels))]}
+    return pd.DataFrame(names), labels
 
 
 def synthetic(each: int = 20, seeds: tuple[int, ...] = (0, 1)) -> pd.DataFrame:
@@ -78,6 +81,8 @@ def test_several_labels_are_served_or_refused_with_the_reason(name: str) -> None
     policy = resolve("balance", ref(name, **OPTIONS.get(name, {})))
     if name in MANY_LABELS:
         assert set(policy(found, labels, synthetic(), CLASSES, 0)["row_id"]) == set(found["row_id"])
+    elif name in TAKES_SOME:
+        assert set(policy(found, labels, synthetic(), CLASSES, 0)["row_id"]) < set(found["row_id"])
     else:
         with pytest.raises(WrongRequest, match=f"{name} needs one class per image: .* oversample"):
             policy(found, labels, synthetic(), CLASSES, 0)
@@ -101,6 +106,18 @@ def test_oversample_brings_every_class_to_the_largest_evenly() -> None:
 def test_undersample_brings_every_class_to_the_smallest() -> None:
     assert per_class(plan("undersample")) == [5, 5, 5]
     assert set(plan("undersample", 1)["row_id"]) != set(plan("undersample", 2)["row_id"])
+
+
+def test_fractions_hold_whole_patients_of_each_class_and_lie_within_larger_ones() -> None:
+    found, _ = rows()
+    held = {share: set(plan("fraction", share=share)["row_id"]) for share in (0.1, 0.5, 0.9)}
+    assert held[0.1] < held[0.5] < held[0.9]
+    assert per_class(plan("fraction", share=0.5)) == [16, 6, 3]  # 8 of 15 patients, 3 of 6, 2 of 3, the last has one
+    for some in held.values():
+        assert not set(found.loc[found["row_id"].isin(some), "group"]) & set(
+            found.loc[~found["row_id"].isin(some), "group"]
+        )
+    assert held[0.5] != set(plan("fraction", 1, share=0.5)["row_id"])
 
 
 def test_sampler_draws_every_class_equally() -> None:

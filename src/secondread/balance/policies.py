@@ -10,7 +10,7 @@ import pandas as pd
 
 from secondread.balance.plan import Counts, Fold, Labels, classes_of, spread_copies
 from secondread.core.errors import BadData, WrongRequest
-from secondread.core.limits import Count, Fraction, Positive
+from secondread.core.limits import Count, Fraction, Positive, Share
 from secondread.core.registry import part
 
 
@@ -65,6 +65,24 @@ def undersample(
     for k in range(len(classes)):
         times[chance.permutation(np.flatnonzero(fold.positive[:, k]))[:least]] = 1
     return fold.real(times)
+
+
+@part("balance", "fraction")
+def fraction(
+    rows: pd.DataFrame, labels: Labels, synthetic: pd.DataFrame, classes: Sequence[str], seed: int, /,
+    *, share: Share = 0.5,
+) -> pd.DataFrame:  # fmt: skip
+    """A share of the patients, of each class alike: arms of growing shares show whether more images would help.
+
+    Smaller shares lie within larger ones of the same fold, so that each arm adds to the one before.
+    """
+    fold = Fold(rows, labels, synthetic, classes, seed)
+    groups = pd.DataFrame({"group": rows["group"].to_numpy(), "kind": [bytes(one) for one in fold.positive]})
+    firsts = groups.drop_duplicates("group")
+    turn = firsts.assign(at=fold.chance().random(len(firsts))).sort_values("at")
+    place, size = turn.groupby("kind").cumcount(), turn.groupby("kind")["group"].transform("size")
+    taken = turn["group"][place < np.ceil(share * size)]
+    return fold.real(np.asarray(rows["group"].isin(taken), np.int64))
 
 
 @part("balance", "duplicate")
