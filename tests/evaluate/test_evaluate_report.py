@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from secondread.core.files import write_json
 from secondread.core.spec import Study, as_yaml
@@ -27,7 +28,7 @@ from secondread.evaluate.part_cases import browser_data
 from secondread.evaluate.predictions import read_evidence
 from secondread.evaluate.record import read_record
 from secondread.evaluate.results import results
-from secondread.evaluate.run import run, score, units
+from secondread.evaluate.run import report_unit, run, score, units
 from secondread.evaluate.suspects import suspected_labels
 from secondread.metrics.reliability import calibration_line
 from secondread.pages.blocks import Shown
@@ -37,6 +38,7 @@ from secondread.pages.style import panels, styled
 
 Simulate = Callable[..., tuple[Study, StudyDir]]
 LIMIT = 15_000_000
+FEW = {"bootstrap": 50, "metrics": ["auroc", "f1"]}
 CHROMIUM = Path("/usr/bin/chromium")
 
 
@@ -423,6 +425,30 @@ def test_the_folds_of_one_seed_are_one_training(simulate: Simulate) -> None:
     assert "each read only by trainings that had not seen it" in page
     assert "that no training saw" not in page
     assert "over the trainings of each recipe" not in page
+
+
+def test_autoencoders_are_shown_beside_a_plain_resize(simulate: Simulate) -> None:
+    study, where = simulate(rows=160, skill={"codes": 1.4}, models=("coded_cnn",), evaluate=FEW, images=False)
+    room = where.trial("autoencoders")
+    for label in ("32px-stretch-256ch-10ep", "96px-stretch-256ch-10ep"):  # the second is of an earlier study file
+        leave_an_autoencoder(room / label / "r0f0")
+    page, before = page_of(study, where), report_unit(study, where).key()
+    assert '<section id="codes">' in page
+    assert "32px-stretch-256ch-10ep" in page
+    assert "96px-stretch" not in page
+    assert 'data-key="31.5"' in page
+    assert page.count("data:image/jpeg") == 1
+    (room / label / "r0f0" / "quality.csv").unlink()
+    assert report_unit(study, where).key() != before
+
+
+def leave_an_autoencoder(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    pd.DataFrame({"epoch": [1, 2], "train_loss": [0.2, 0.1], "val_loss": [0.3, 0.2]}).to_csv(folder / "epochs.csv")
+    told = {"values": 1024, "share_of_pixels": 1.0, "bits": 32768, "ssim": 0.9, "images": 12}
+    rows = [told | {"method": "autoencoder", "psnr": 31.5}, told | {"method": "resize", "psnr": 33.0}]
+    pd.DataFrame(rows).to_csv(folder / "quality.csv")
+    Image.new("L", (40, 20), 90).save(folder / "reconstructions.png")
 
 
 def test_planted_label_errors_are_suspected_first(simulate: Simulate) -> None:

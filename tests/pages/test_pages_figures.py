@@ -61,6 +61,7 @@ def image() -> np.ndarray:
 FIGURES: dict[str, Callable[[], Figure]] = {
     "curves": lambda: curves.figure(epochs(), "plain"),
     "schedule": lambda: curves.schedule(epochs()),
+    "reconstruction": lambda: curves.reconstruction(epochs().rename(columns={"arm": "coder"})),
     "confusion": lambda: confusion.figure(decisions(), HOSTILE),
     "labels apart": lambda: confusion.per_label(
         pd.concat([grid(tp=3, fp=1, fn=2, tn=9).assign(**{"class": name}) for name in HOSTILE]), HOSTILE
@@ -112,6 +113,7 @@ def test_a_figure_with_hostile_names_is_drawn(name: str) -> None:
 EMPTY: dict[str, Callable[[], Figure]] = {
     "curves": lambda: curves.figure(epochs().iloc[:0]),
     "schedule": lambda: curves.schedule(pd.DataFrame({"arm": []})),
+    "reconstruction": lambda: curves.reconstruction(pd.DataFrame()),
     "confusion": lambda: confusion.figure(decisions().iloc[:0], HOSTILE),
     "labels apart": lambda: confusion.per_label(grid(tp=1).iloc[:0], HOSTILE),
     "roc": lambda: trade_offs.roc(points(ARMS).iloc[:0]),

@@ -103,12 +103,11 @@ def _gan_sheets(folder: Path) -> list[Block]:
         sheets = sorted((one / "sheets").glob("*.png"))
         if sheets and len(found) < MOST_SHEETS:
             gan, target = one.parts[-3:-1]
-            found.append(
-                _embedded(sheets[-1], f"gan-{len(found)}", f"{gan}, {target}", f"At {sheets[-1].stem}{_kept(one)}.")
-            )
+            drawn_at = f"At {sheets[-1].stem}{_kept(one)}."
+            found.append(embedded_picture(sheets[-1], f"gan-{len(found)}", f"{gan}, {target}", drawn_at))
             for pairs in sorted(one.glob("closest-*.png"))[:1]:
                 caption = "Each generated image beside the training image it is nearest to: is it a copy?"
-                found.append(_embedded(pairs, f"gan-{len(found)}", f"{gan}, {target}: closest pairs", caption))
+                found.append(embedded_picture(pairs, f"gan-{len(found)}", f"{gan}, {target}: closest pairs", caption))
     return found
 
 
@@ -134,7 +133,7 @@ def heatmap_section(record: Record) -> Section | None:
             if path.exists():
                 title = str(group).replace("_", " ").capitalize()
                 caption = "Image, then one map per method and class."
-                blocks.append(Folded(title, [_embedded(path, f"heat-{len(blocks)}", title, caption)]))
+                blocks.append(Folded(title, [embedded_picture(path, f"heat-{len(blocks)}", title, caption)]))
         quality = told_at.parent / "quality.csv"
         if quality.exists():
             table = heat_quality(pd.read_csv(quality), f"table-heat-{len(blocks)}")
@@ -191,7 +190,7 @@ def _brief(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _embedded(path: Path, name: str, title: str, caption: str) -> Shown:
+def embedded_picture(path: Path, name: str, title: str, caption: str) -> Shown:
     """A picture of another step, at most 1100 pixels wide, as JPEG."""
     with Image.open(path) as opened:
         image = opened.convert("RGB")
