@@ -109,9 +109,13 @@ def status(where: StudyDir) -> list[dict[str, Any]]:
 
 
 def tune(study: Study, where: StudyDir, trials: int) -> list[Path]:
-    """Search `train.search`, judged on validation; the paths of the table of trials and of the best study file."""
+    """Prepare what trials need and search `train.search`, judged on validation; the paths of the table of trials and of
+    the best study file. Raises `WrongRequest` for a wrong search before anything is made."""
+    from secondread.train.tune import spaces_of
     from secondread.train.tune import tune as search
 
+    spaces_of(study)
+    run(study, where, ("gather", "prepare", "synthesize", "balance"))
     best = search(study, where, trials)
     tuned = where.root / "tune" / "best.yaml"
     save_study(best, tuned, "The best setting by validation; see tune/trials.csv.")

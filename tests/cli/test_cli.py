@@ -16,6 +16,8 @@ import yaml
 from PIL import Image
 
 from models.tiny_bundle import tiny_bundle
+from secondread.cli.studies import tune
+from secondread.core.errors import WrongRequest
 from secondread.core.registry import kinds
 from secondread.demo import commands
 
@@ -145,6 +147,13 @@ def test_in_several_processes_only_train_begins(
     assert not (tmp_path / "out" / "gather").exists()
 
 
+def test_a_wrong_search_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    file = study(images(tmp_path, images=0), train={"search": {"bach": [8, 16]}})
+    with pytest.raises(WrongRequest, match="did you mean 'batch'"):
+        tune(file, 1, data=tmp_path, out=tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"study.yaml"}
+
+
 def test_where_only_serving_is_installed_other_commands_say_what_is_missing(tmp_path: Path) -> None:
     """As in the container: here one import is made to fail, which is how a missing package looks."""
     file = study(images(tmp_path, images=0))
@@ -153,7 +162,7 @@ def test_where_only_serving_is_installed_other_commands_say_what_is_missing(tmp_
         f"from secondread.cli import main; sys.argv = ['secondread', 'run', {str(file)!r}]; main()"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    refused(told, 2, "pandas is not installed", "needs the whole package")
+    refused(told, 4, "pandas is not installed", "needs the whole package")
 
 
 def test_a_missing_data_folder_is_bad_data(tmp_path: Path) -> None:

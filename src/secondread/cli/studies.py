@@ -127,7 +127,6 @@ def tune(
     from secondread import pipeline
 
     study, where = pipeline.open_study(file, data, out)
-    pipeline.run(study, where, ("gather", "prepare", "synthesize", "balance"))
     for path in pipeline.tune(study, where, trials):
         typer.echo(path)
 
