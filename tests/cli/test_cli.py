@@ -16,9 +16,10 @@ import yaml
 from PIL import Image
 
 from models.tiny_bundle import tiny_bundle
-from secondread.cli.studies import tune
+from secondread.cli.data import phantom
+from secondread.cli.studies import _step_command, tune
 from secondread.core.errors import WrongRequest
-from secondread.core.registry import kinds
+from secondread.core.registry import find, kinds
 from secondread.demo import commands
 
 DRAWS = np.random.default_rng(0)
@@ -163,6 +164,24 @@ def test_where_only_serving_is_installed_other_commands_say_what_is_missing(tmp_
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     refused(told, 4, "pandas is not installed", "needs the whole package")
+
+
+def test_the_command_line_sets_every_share_of_a_phantom(tmp_path: Path) -> None:
+    phantom("cxr-3class", tmp_path / "p", n=12, size=32, imbalance=["Normal=0", "Viral Pneumonia=0"], visits=1)
+    told = json.loads((tmp_path / "p_truth" / "phantom.json").read_text())
+    assert {path.parent.name for path in (tmp_path / "p").rglob("*.png")} == {"COVID"}
+    assert told["spec"]["visits"] == 1
+    for wrong in ("COVID", "COVID=much"):
+        with pytest.raises(WrongRequest, match="CLASS=SHARE"):
+            phantom("cxr-3class", tmp_path / "q", imbalance=[wrong])
+    assert find("sources", "phantom").check({"imbalance": {"COVID": 1}}) == {"imbalance": {"COVID": 1.0}}
+
+
+def test_a_step_names_each_folder_that_it_made_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = study(images(tmp_path / "images", normal=12, ill=12).parent, train={"size": 32})
+    for step in ("gather", "prepare"):
+        _step_command(step)(file, data=tmp_path, out=tmp_path / "out")
+    assert capsys.readouterr().out.splitlines() == [str(tmp_path / "out" / step) for step in ("gather", "prepare")]
 
 
 def test_a_missing_data_folder_is_bad_data(tmp_path: Path) -> None:

@@ -147,7 +147,8 @@ def _step_command(name: str):  # type: ignore[no-untyped-def]  # typer reads the
 
         study, where = pipeline.open_study(file, data, out, only)
         pipeline.run(study, where, (name,))
-        for unit in pipeline.step_named(name).face().units(study, where):
-            typer.echo(unit.done_file.parent)
+        units = pipeline.step_named(name).face().units(study, where)
+        for path in dict.fromkeys(unit.done_file.parent for unit in units):
+            typer.echo(path)
 
     return step
