@@ -25,6 +25,7 @@ from secondread.evaluate.checklist import checklist
 from secondread.evaluate.gallery import Gallery
 from secondread.evaluate.methods_text import methods_text
 from secondread.evaluate.part_cases import browser_data
+from secondread.evaluate.part_made import training_losses
 from secondread.evaluate.predictions import read_evidence
 from secondread.evaluate.record import read_record
 from secondread.evaluate.results import results
@@ -72,6 +73,10 @@ def leave_what_other_steps_leave(where: StudyDir) -> None:
     judged = {"gan": "wgan", "target": "Covid", "extractor": "task", "value": 9.0, "spread": np.nan, "floor": 3.0}
     quality = pd.DataFrame([judged | {"metric": metric} for metric in ("fid", "kid")])
     quality.to_csv(where.synthetic_quality, index=False)
+    losses = where.gan("wgan", "Covid", 0, 0, 0) / "losses.csv"
+    losses.parent.mkdir(parents=True)
+    told = {"step": range(1, 1001), "generator_loss": 0.5, "critic_loss": 0.5, "wasserstein": np.arange(1000)}
+    pd.DataFrame(told).to_csv(losses, index=False)
     folder = where.export("wgan", "net1")
     write_json(folder / "card.json", {"precision": "fp32", "sha256": "ab" * 32, "members": [], "parity": {"flips": 0}})
     timed = {"engine": "native", "precision": "fp32", "batch": 1, "threads": 2}
@@ -214,10 +219,26 @@ def test_figures_and_tables_lie_beside_it(twelve: StudyDir) -> None:
     assert names == {path.stem for path in twelve.figures.glob("*.png")}
     assert {
         "metrics", "roc", "precision_recall", "confusion", "forest", "reliability", "decision", "curves", "schedule",
-        "labels", "means", "samples", "subgroups", "gan_quality", "speed",
+        "labels", "means", "samples", "subgroups", "gan_quality", "gan_losses", "speed",
     } <= names  # fmt: skip
     written = {path.name for path in (twelve.evaluate / "tables").iterdir()}
     assert {"overview.tex", "overview.md", "differences.tex", "differences.md", "suspected_labels.csv"} <= written
+
+
+def test_long_losses_are_drawn_as_means_of_neighbours(twelve: StudyDir) -> None:
+    told = training_losses(twelve.synthesize)
+    assert len(told) == 200
+    assert told["wasserstein"].tolist()[:2] == [2.0, 7.0]
+    assert set(told["gan"]) == {"wgan"}
+
+
+def test_average_precision_stands_beside_what_guessing_gives(twelve: StudyDir) -> None:
+    scores = pd.read_csv(twelve.scores)
+    share = scores[(scores["metric"] == "prevalence") & (scores["split"] == "test")].set_index("class")["value"]
+    assert share.sum() == pytest.approx(1.0)
+    (path,) = (twelve.evaluate / "tables").glob("class-*-test.md")
+    (line,) = (line for line in path.read_text().splitlines() if line.startswith("| Covid |"))
+    assert f"| {share['Covid']:.3f} |" in line
 
 
 def test_the_summary_file_says_what_the_page_says(twelve: StudyDir) -> None:

@@ -91,6 +91,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "gan_training": lambda: gans.training(
         grid(step=50, fid=3.0, fid_floor=1.0, kid=0.2, kept=True).rename(columns={"arm": "gan", "model": "run"})
     ),
+    "gan_losses": lambda: gans.losses(
+        grid(step=50, **dict.fromkeys(gans.LOSSES, 0.5)).rename(columns={"arm": "gan", "model": "run"})
+    ),
     "speed": lambda: speed.figure(
         pd.DataFrame([{
             "engine": "$", "precision": "int8", "batch": 1, "threads": 2, "p50_ms": 3.0, "p95_ms": 4.0,
@@ -128,6 +131,7 @@ EMPTY: dict[str, Callable[[], Figure]] = {
     "means": lambda: pictures.means({}, {}),
     "gans": lambda: gans.figure(pd.DataFrame({"metric": []})),
     "gan_training": lambda: gans.training(pd.DataFrame()),
+    "gan_losses": lambda: gans.losses(pd.DataFrame()),
     "speed": lambda: speed.figure(pd.DataFrame()),
 }
 

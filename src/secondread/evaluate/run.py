@@ -14,7 +14,7 @@ from secondread.core.spec import Study, as_yaml
 from secondread.core.studydir import StudyDir, Unit, needed
 from secondread.core.trials import trials
 
-VERSION = 4
+VERSION = 5
 """Raised when the same predictions would give other numbers or another report."""
 
 
@@ -70,7 +70,7 @@ def report_unit(study: Study, where: StudyDir) -> Unit:
 
 
 LEFTOVERS = {
-    "synthesize": ["quality.csv"],
+    "synthesize": ["quality.csv", "*/*/*/losses.csv"],
     "train": ["autoencoders/*/*/epochs.csv", "autoencoders/*/*/quality.csv"],
     "explain": ["*/*/cases.json", "*/*/quality.csv"],
     "export": ["*/*/card.json", "**/bench*.json"],
