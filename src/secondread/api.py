@@ -69,8 +69,9 @@ def run(
 
 
 def status(folder: AnyPath) -> pd.DataFrame:
-    """What is done, stale, failed or missing in a study directory: one row per unit, columns step, unit, state."""
-    return pd.DataFrame(pipeline.status(StudyDir(Path(folder).resolve())), columns=["step", "unit", "state"])
+    """What is done, stale, failed or missing in a study directory: one row per unit, and why it failed."""
+    columns = ["step", "unit", "state", "reason"]
+    return pd.DataFrame(pipeline.status(StudyDir(Path(folder).resolve())), columns=columns)
 
 
 def tune(file: AnyPath, trials: int, data: AnyPath | None = None, out: AnyPath | None = None) -> list[Path]:

@@ -97,14 +97,16 @@ def run(study: Study, where: StudyDir, steps: tuple[str, ...] = STEP_NAMES) -> N
 
 
 def status(where: StudyDir) -> list[dict[str, Any]]:
-    """State of every unit of the study in `where`: `{"step", "unit", "state"}`."""
+    """State of every unit of the study in `where`: `{"step", "unit", "state", "reason" (why it failed)}`."""
     if not where.study_file.exists():
         raise WrongRequest(f"{where.root} is no study directory (it has no {where.study_file.name})")
     study = load_study(where.study_file)
     found = []
     for step in STEPS:
         for unit in _units(step, study, where):
-            found.append({"step": step.name, "unit": unit.name, "state": unit.state()})
+            state = unit.state()
+            reason = unit.reason() if state == "failed" else ""
+            found.append({"step": step.name, "unit": unit.name, "state": state, "reason": reason})
     return found
 
 

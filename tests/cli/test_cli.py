@@ -17,8 +17,8 @@ from PIL import Image
 
 from models.tiny_bundle import tiny_bundle
 from secondread.cli.data import phantom
-from secondread.cli.studies import _step_command, tune
-from secondread.core.errors import WrongRequest
+from secondread.cli.studies import _step_command, status, tune
+from secondread.core.errors import BadData, WrongRequest
 from secondread.core.registry import find, kinds
 from secondread.demo import commands
 
@@ -182,6 +182,14 @@ def test_a_step_names_each_folder_that_it_made_once(tmp_path: Path, capsys: pyte
     for step in ("gather", "prepare"):
         _step_command(step)(file, data=tmp_path, out=tmp_path / "out")
     assert capsys.readouterr().out.splitlines() == [str(tmp_path / "out" / step) for step in ("gather", "prepare")]
+
+
+def test_status_says_why_a_step_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = study(images(tmp_path / "images", normal=3).parent)
+    with pytest.raises(BadData, match="only one class"):
+        _step_command("gather")(file, data=tmp_path, out=tmp_path / "out")
+    status(tmp_path / "out")
+    assert "failed: gather rows: only one class was found" in capsys.readouterr().out
 
 
 def test_a_missing_data_folder_is_bad_data(tmp_path: Path) -> None:

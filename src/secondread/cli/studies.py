@@ -114,7 +114,7 @@ def status(
         typer.echo(f"{step:<11} {counts}")
     for unit in units:
         if unit["state"] == "failed":
-            typer.echo(f"failed: {unit['step']} {unit['unit']}")
+            typer.echo(f"failed: {unit['step']} {unit['unit']}: {unit['reason']}")
 
 
 def tune(
