@@ -153,3 +153,9 @@ def _merge_notes(wanted: Mapping[str, Sequence[str]], known: Sequence[str]) -> l
     absent = sorted({old for new, parts in wanted.items() for old in (parts or [new])} - set(known))
     notes = ["classes: " + "; ".join(said)] if said else []
     return notes + ([f"gather.labels names what is no class here: {', '.join(absent)}"] if absent else [])
+
+
+def texts_for_nothing(gather: Gather, classes: Sequence[str]) -> list[str]:
+    """A note on the names in `gather.classes` that no class has: their texts would be shown to nobody."""
+    absent = [name for name in gather.classes if name not in classes]
+    return [f"gather.classes names what is no class here: {', '.join(absent)}"] if absent else []
