@@ -44,6 +44,9 @@ def test_two_classes_are_negative_then_positive() -> None:
     assert made(exclusive("a", "b"), positive="a").classes == ["b", "a"]
     with pytest.raises(WrongRequest, match="positive"):
         made(exclusive("a", "b"), positive="c")
+    for more in (exclusive("a", "b", "c"), several("a|b", "b")):
+        with pytest.raises(WrongRequest, match="the task is multi"):
+            made(more, positive="a")
 
 
 def test_classes_are_merged_renamed_and_left_out() -> None:

@@ -43,6 +43,11 @@ def labelled(found: Found, gather: Gather) -> Labelled:
     task = _task(found, gather.task)
     if not found.classes or (len(found.classes) < 2 and found.exclusive):
         raise BadData(f"only one class was found ({', '.join(found.classes) or 'none'}); a classifier needs two")
+    if gather.positive is not None and task != "binary":
+        raise WrongRequest(
+            f"gather.positive: one of two classes is the positive one, but the task is {task} "
+            f"({', '.join(found.classes[:8])}); leave it out, or merge classes with gather.labels"
+        )
     if task == "multilabel":
         return Labelled(found, task, found.classes, found.values, [_task_note(found, task)])
     if not found.exclusive:
