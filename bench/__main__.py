@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-PARTS_OF_SERVING = "serving_"
+PARTS_OF_OTHERS = ("serving_", "turns")
 
 
 def main() -> int:
     """Run the benchmarks; the exit code is that of the last one that failed."""
-    known = sorted(path.stem for path in FOLDER.glob("[a-z]*.py") if not path.stem.startswith(PARTS_OF_SERVING))
+    known = sorted(path.stem for path in FOLDER.glob("[a-z]*.py") if not path.stem.startswith(PARTS_OF_OTHERS))
     wanted = sys.argv[1:] or known
     unknown = [name for name in wanted if name not in known]
     if unknown:

@@ -69,6 +69,18 @@ def run(
     return Result(where)
 
 
+def status(folder: AnyPath) -> pd.DataFrame:
+    """What is done, stale, failed or missing in a study directory: one row per unit, and why it failed."""
+    columns = ["step", "unit", "state", "reason"]
+    return pd.DataFrame(pipeline.status(StudyDir(Path(folder).resolve())), columns=columns)
+
+
+def tune(file: AnyPath, trials: int, data: AnyPath | None = None, out: AnyPath | None = None) -> list[Path]:
+    """Search `train.search` on validation: the table of the settings tried, and the study file with the best one."""
+    study, where = pipeline.open_study(Path(file), _path(data), _path(out))
+    return pipeline.tune(study, where, trials)
+
+
 def check(file: AnyPath) -> Study:
     """The study of a file, its keys, parts and options checked."""
     study = load_study(Path(file))
@@ -101,6 +113,16 @@ def read(bundle: AnyPath, images: Sequence[AnyPath] | AnyPath, heatmaps: AnyPath
         chances = reading.pop("probabilities", None) or {}
         found.append(reading | {f"p_{name}": p for name, p in chances.items()})
     return pd.DataFrame(found)
+
+
+def bench(
+    bundles: Sequence[AnyPath] | AnyPath, study: AnyPath | None = None, repeats: int = 20, threads: int | None = None
+) -> pd.DataFrame:
+    """Native PyTorch against ONNX Runtime: one row per bundle, engine and batch, columns as of `bench --json`."""
+    from secondread.export.bench import bench as measure
+
+    folders = [bundles] if isinstance(bundles, str | Path) else bundles
+    return measure([Path(one) for one in folders], study=_path(study), repeats=repeats, threads=threads)
 
 
 def phantom(preset: str, out: AnyPath, format: str = "folder", **knobs: Any) -> list[Path]:

@@ -97,21 +97,27 @@ def run(study: Study, where: StudyDir, steps: tuple[str, ...] = STEP_NAMES) -> N
 
 
 def status(where: StudyDir) -> list[dict[str, Any]]:
-    """State of every unit of the study in `where`: `{"step", "unit", "state"}`."""
+    """State of every unit of the study in `where`: `{"step", "unit", "state", "reason" (why it failed)}`."""
     if not where.study_file.exists():
         raise WrongRequest(f"{where.root} is no study directory (it has no {where.study_file.name})")
     study = load_study(where.study_file)
     found = []
     for step in STEPS:
         for unit in _units(step, study, where):
-            found.append({"step": step.name, "unit": unit.name, "state": unit.state()})
+            state = unit.state()
+            reason = unit.reason() if state == "failed" else ""
+            found.append({"step": step.name, "unit": unit.name, "state": state, "reason": reason})
     return found
 
 
 def tune(study: Study, where: StudyDir, trials: int) -> list[Path]:
-    """Search `train.search`, judged on validation; the paths of the table of trials and of the best study file."""
+    """Prepare what trials need and search `train.search`, judged on validation; the paths of the table of trials and of
+    the best study file. Raises `WrongRequest` for a wrong search before anything is made."""
+    from secondread.train.tune import spaces_of
     from secondread.train.tune import tune as search
 
+    spaces_of(study)
+    run(study, where, ("gather", "prepare", "synthesize", "balance"))
     best = search(study, where, trials)
     tuned = where.root / "tune" / "best.yaml"
     save_study(best, tuned, "The best setting by validation; see tune/trials.csv.")

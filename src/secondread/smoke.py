@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from secondread.core.progress import say
 from secondread.core.spec import PartRef, Study, as_yaml
 from secondread.core.studyfile import parse_study
 
 IMAGES, SIDE = 160, 64
-PRESETS = {"chexpert": "cxr-multilabel", "nih": "cxr-multilabel"}
+FORMATS = {"chexpert": "chexpert", "nih": "nih", "npz": "npz", "dicom": "dicom", "table": "nih"}
+OF_NO_DATA = ("views", "empty")
+"""Options of sources that name neither files nor columns nor classes."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,12 @@ def smoke_of(study: Study, data: Path | None, phantoms: Path) -> tuple[Study, Pa
     written: dict[str, Any] = as_yaml(study)
     roots = _roots(study.gather.source)
     if data is None or not any((data / root).exists() for root in roots):
-        data, root = phantoms, _phantom(study.gather.source, roots, phantoms)
-        written["gather"]["source"] = {**_mapping(written["gather"]["source"]), "root": [root]}
+        data, root = phantoms, _phantom(study, roots, phantoms)
+        if not set(roots) & set(TREES) and study.gather.source.name != "phantom":
+            _leave_names_out(study, written)
+        written["gather"] |= {"source": {**_mapping(written["gather"]["source"]), "root": [root]}, "external": []}
     if study.gather.source.name == "phantom":
-        written["gather"]["source"] |= {"n": IMAGES, "size": SIDE}
+        written["gather"]["source"] = {**_mapping(written["gather"]["source"]), "n": IMAGES, "size": SIDE}
     models = {model.name for arm in study.arms for model in study.arm(arm)[1].models}
     tiny = {"size": smallest_size(models), "epochs": 1, "steps": 3, "batch": 8, "seeds": [0], "weights": "none"}
     written["train"] |= tiny | {"early_stop": None}
@@ -86,17 +91,41 @@ def smallest_size(models: set[str]) -> int:
     return max([32, *(min_size(model) for model in models)])
 
 
-def _phantom(source: PartRef, roots: list[str], phantoms: Path) -> str:
-    """The folder in `phantoms` with a phantom for that source; studies of one public set share it."""
+def _leave_names_out(study: Study, written: dict[str, Any]) -> None:
+    """Drop what names files, columns and classes of data that are not here: a phantom has others."""
+    gather, split = study.gather, study.prepare.split
+    source = {name: value for name, value in gather.source.options.items() if name in OF_NO_DATA}
+    written["gather"] = {"source": {"name": gather.source.name, **source}, "task": gather.task}
+    if split.name in ("official", "families"):
+        written["prepare"]["split"] = {"name": "grouped"} | {k: v for k, v in split.options.items() if k == "folds"}
+    if not isinstance(study.synthesize.for_classes, str):
+        written["synthesize"]["for"] = "minority"
+    for train in (written["train"], *(arm["train"] for arm in written["arms"].values())):
+        if isinstance(train.get("uncertain"), dict):
+            train["uncertain"] = "ignore"
+    if study.evaluate.threshold.cost:
+        written["evaluate"]["threshold"] = {}
+    written["explain"]["masks"] = None
+    say(
+        "smoke: the data are not here, a phantom stands in. What names their files, columns and classes is left out, "
+        "so it is not proven; give --data to try it too"
+    )
+
+
+def _phantom(study: Study, roots: list[str], phantoms: Path) -> str:
+    """The folder in `phantoms` with a phantom for the study's source; studies of one public set share it."""
+    source = study.gather.source
     if source.name == "phantom":
         return "."  # it draws its own
     known = next((root for root in roots if root in TREES), None)
-    name = known or source.name
+    asked = study.gather.task == "multilabel" and source.name in ("table", "npz", "dicom")
+    name = known or source.name + "-multilabel" * asked
+    several = asked or source.name in ("chexpert", "nih")
     whole = phantoms / name
     if not whole.exists():
         part = phantoms / f".{os.getpid()}.part"  # a killed writing is not taken for a whole phantom
         shutil.rmtree(part, ignore_errors=True)
-        _write_public(known, part) if known else _write_for(source, part / name)
+        _write_public(known, part) if known else _write_for(source, several, part / name)
         try:
             (part / name).rename(whole)
         except OSError:
@@ -117,13 +146,13 @@ def _write_public(root: str, data: Path) -> None:
         (data / root / name).rename(data / root / called)
 
 
-def _write_for(source: PartRef, data: Path) -> None:
-    """A small phantom in the form that the source reads."""
+def _write_for(source: PartRef, several: bool, data: Path) -> None:
+    """A small phantom in the form that the source reads; `several` labels an image, where the study asks for them."""
     from secondread.images.phantom import PhantomSpec, write_phantom
 
-    spec = PhantomSpec(preset=PRESETS.get(source.name, "cxr-binary"), n=IMAGES, size=SIDE, defects=False)
-    formats = {"chexpert": "chexpert", "nih": "nih", "npz": "npz", "dicom": "dicom"}
-    write_phantom(spec, data, formats.get(source.name, "folder"))
+    spec = PhantomSpec("cxr-multilabel" if several else "cxr-binary", n=IMAGES, size=SIDE)
+    own = FORMATS.get(source.name, "folder")
+    write_phantom(spec, data, "folder" if several and source.name == "table" else own)
 
 
 def _roots(source: PartRef) -> list[str]:

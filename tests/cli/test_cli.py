@@ -16,7 +16,10 @@ import yaml
 from PIL import Image
 
 from models.tiny_bundle import tiny_bundle
-from secondread.core.registry import kinds
+from secondread.cli.data import phantom
+from secondread.cli.studies import _step_command, status, tune
+from secondread.core.errors import BadData, WrongRequest
+from secondread.core.registry import find, kinds
 from secondread.demo import commands
 
 DRAWS = np.random.default_rng(0)
@@ -145,6 +148,13 @@ def test_in_several_processes_only_train_begins(
     assert not (tmp_path / "out" / "gather").exists()
 
 
+def test_a_wrong_search_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    file = study(images(tmp_path, images=0), train={"search": {"bach": [8, 16]}})
+    with pytest.raises(WrongRequest, match="did you mean 'batch'"):
+        tune(file, 1, data=tmp_path, out=tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"study.yaml"}
+
+
 def test_where_only_serving_is_installed_other_commands_say_what_is_missing(tmp_path: Path) -> None:
     """As in the container: here one import is made to fail, which is how a missing package looks."""
     file = study(images(tmp_path, images=0))
@@ -153,7 +163,33 @@ def test_where_only_serving_is_installed_other_commands_say_what_is_missing(tmp_
         f"from secondread.cli import main; sys.argv = ['secondread', 'run', {str(file)!r}]; main()"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    refused(told, 2, "pandas is not installed", "needs the whole package")
+    refused(told, 4, "pandas is not installed", "needs the whole package")
+
+
+def test_the_command_line_sets_every_share_of_a_phantom(tmp_path: Path) -> None:
+    phantom("cxr-3class", tmp_path / "p", n=12, size=32, imbalance=["Normal=0", "Viral Pneumonia=0"], visits=1)
+    told = json.loads((tmp_path / "p_truth" / "phantom.json").read_text())
+    assert {path.parent.name for path in (tmp_path / "p").rglob("*.png")} == {"COVID"}
+    assert told["spec"]["visits"] == 1
+    for wrong in ("COVID", "COVID=much"):
+        with pytest.raises(WrongRequest, match="CLASS=SHARE"):
+            phantom("cxr-3class", tmp_path / "q", imbalance=[wrong])
+    assert find("sources", "phantom").check({"imbalance": {"COVID": 1}}) == {"imbalance": {"COVID": 1.0}}
+
+
+def test_a_step_names_each_folder_that_it_made_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = study(images(tmp_path / "images", normal=12, ill=12).parent, train={"size": 32})
+    for step in ("gather", "prepare"):
+        _step_command(step)(file, data=tmp_path, out=tmp_path / "out")
+    assert capsys.readouterr().out.splitlines() == [str(tmp_path / "out" / step) for step in ("gather", "prepare")]
+
+
+def test_status_says_why_a_step_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = study(images(tmp_path / "images", normal=3).parent)
+    with pytest.raises(BadData, match="only one class"):
+        _step_command("gather")(file, data=tmp_path, out=tmp_path / "out")
+    status(tmp_path / "out")
+    assert "failed: gather rows: only one class was found" in capsys.readouterr().out
 
 
 def test_a_missing_data_folder_is_bad_data(tmp_path: Path) -> None:

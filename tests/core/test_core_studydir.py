@@ -41,9 +41,10 @@ def test_an_error_is_remembered_until_the_work_succeeds(tmp_path: Path) -> None:
         raise BadData("no good")
     assert unit.state() == "failed"
     assert read_json(unit.failed_file) == {"error": "no good"}
+    assert unit.reason() == "no good"
     with unit.work():
         pass
-    assert unit.state() == "done"
+    assert (unit.state(), unit.reason()) == ("done", "")
 
 
 def test_another_units_time_does_not_make_stale(tmp_path: Path) -> None:

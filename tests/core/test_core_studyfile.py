@@ -87,6 +87,8 @@ def test_a_mistake_is_named_with_what_is_valid(sections: dict[str, object], word
             "no GAN 'wgan'. Trained: dcgan",
         ),
         ({"synthesize": {"gans": [{"name": "dcgan", "augment": ["flip"]}]}}, "'translation'"),
+        ({"synthesize": {"extractor_weights": {"inception": "i.pth"}}}, "'inception' does not stand in .*extractors"),
+        ({"evaluate": {"threshold": {"sensitivity": 0.9}}}, "the rule is `youden`.* name: sensitivity"),
         ({"explain": {"models": ["vgg16"]}}, "plain/resnet18"),
     ],
 )

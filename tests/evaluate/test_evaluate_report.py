@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from secondread.core.files import write_json
 from secondread.core.spec import Study, as_yaml
@@ -24,10 +25,11 @@ from secondread.evaluate.checklist import checklist
 from secondread.evaluate.gallery import Gallery
 from secondread.evaluate.methods_text import methods_text
 from secondread.evaluate.part_cases import browser_data
+from secondread.evaluate.part_made import training_losses
 from secondread.evaluate.predictions import read_evidence
 from secondread.evaluate.record import read_record
 from secondread.evaluate.results import results
-from secondread.evaluate.run import run, score, units
+from secondread.evaluate.run import report_unit, run, score, units
 from secondread.evaluate.suspects import suspected_labels
 from secondread.metrics.reliability import calibration_line
 from secondread.pages.blocks import Shown
@@ -37,6 +39,7 @@ from secondread.pages.style import panels, styled
 
 Simulate = Callable[..., tuple[Study, StudyDir]]
 LIMIT = 15_000_000
+FEW = {"bootstrap": 50, "metrics": ["auroc", "f1"]}
 CHROMIUM = Path("/usr/bin/chromium")
 
 
@@ -70,6 +73,10 @@ def leave_what_other_steps_leave(where: StudyDir) -> None:
     judged = {"gan": "wgan", "target": "Covid", "extractor": "task", "value": 9.0, "spread": np.nan, "floor": 3.0}
     quality = pd.DataFrame([judged | {"metric": metric} for metric in ("fid", "kid")])
     quality.to_csv(where.synthetic_quality, index=False)
+    losses = where.gan("wgan", "Covid", 0, 0, 0) / "losses.csv"
+    losses.parent.mkdir(parents=True)
+    told = {"step": range(1, 1001), "generator_loss": 0.5, "critic_loss": 0.5, "wasserstein": np.arange(1000)}
+    pd.DataFrame(told).to_csv(losses, index=False)
     folder = where.export("wgan", "net1")
     write_json(folder / "card.json", {"precision": "fp32", "sha256": "ab" * 32, "members": [], "parity": {"flips": 0}})
     timed = {"engine": "native", "precision": "fp32", "batch": 1, "threads": 2}
@@ -212,10 +219,26 @@ def test_figures_and_tables_lie_beside_it(twelve: StudyDir) -> None:
     assert names == {path.stem for path in twelve.figures.glob("*.png")}
     assert {
         "metrics", "roc", "precision_recall", "confusion", "forest", "reliability", "decision", "curves", "schedule",
-        "labels", "means", "samples", "subgroups", "gan_quality", "speed",
+        "labels", "means", "samples", "subgroups", "gan_quality", "gan_losses", "speed",
     } <= names  # fmt: skip
     written = {path.name for path in (twelve.evaluate / "tables").iterdir()}
     assert {"overview.tex", "overview.md", "differences.tex", "differences.md", "suspected_labels.csv"} <= written
+
+
+def test_long_losses_are_drawn_as_means_of_neighbours(twelve: StudyDir) -> None:
+    told = training_losses(twelve.synthesize)
+    assert len(told) == 200
+    assert told["wasserstein"].tolist()[:2] == [2.0, 7.0]
+    assert set(told["gan"]) == {"wgan"}
+
+
+def test_average_precision_stands_beside_what_guessing_gives(twelve: StudyDir) -> None:
+    scores = pd.read_csv(twelve.scores)
+    share = scores[(scores["metric"] == "prevalence") & (scores["split"] == "test")].set_index("class")["value"]
+    assert share.sum() == pytest.approx(1.0)
+    (path,) = (twelve.evaluate / "tables").glob("class-*-test.md")
+    (line,) = (line for line in path.read_text().splitlines() if line.startswith("| Covid |"))
+    assert f"| {share['Covid']:.3f} |" in line
 
 
 def test_the_summary_file_says_what_the_page_says(twelve: StudyDir) -> None:
@@ -423,6 +446,30 @@ def test_the_folds_of_one_seed_are_one_training(simulate: Simulate) -> None:
     assert "each read only by trainings that had not seen it" in page
     assert "that no training saw" not in page
     assert "over the trainings of each recipe" not in page
+
+
+def test_autoencoders_are_shown_beside_a_plain_resize(simulate: Simulate) -> None:
+    study, where = simulate(rows=160, skill={"codes": 1.4}, models=("coded_cnn",), evaluate=FEW, images=False)
+    room = where.trial("autoencoders")
+    for label in ("32px-stretch-256ch-10ep", "96px-stretch-256ch-10ep"):  # the second is of an earlier study file
+        leave_an_autoencoder(room / label / "r0f0")
+    page, before = page_of(study, where), report_unit(study, where).key()
+    assert '<section id="codes">' in page
+    assert "32px-stretch-256ch-10ep" in page
+    assert "96px-stretch" not in page
+    assert 'data-key="31.5"' in page
+    assert page.count("data:image/jpeg") == 1
+    (room / label / "r0f0" / "quality.csv").unlink()
+    assert report_unit(study, where).key() != before
+
+
+def leave_an_autoencoder(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    pd.DataFrame({"epoch": [1, 2], "train_loss": [0.2, 0.1], "val_loss": [0.3, 0.2]}).to_csv(folder / "epochs.csv")
+    told = {"values": 1024, "share_of_pixels": 1.0, "bits": 32768, "ssim": 0.9, "images": 12}
+    rows = [told | {"method": "autoencoder", "psnr": 31.5}, told | {"method": "resize", "psnr": 33.0}]
+    pd.DataFrame(rows).to_csv(folder / "quality.csv")
+    Image.new("L", (40, 20), 90).save(folder / "reconstructions.png")
 
 
 def test_planted_label_errors_are_suspected_first(simulate: Simulate) -> None:

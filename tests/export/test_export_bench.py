@@ -7,9 +7,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from export.finished_study import Finished
+from secondread.cli.bundles import bench as command
 from secondread.core.errors import WrongRequest
 from secondread.export.bench import COLUMNS, bench, calibrated, write_measurements
 from secondread.export.coldstart import cold_start_of_bundle
@@ -36,6 +38,24 @@ def test_a_bundle_in_its_study_is_compared_with_its_checkpoint(exported: Finishe
     left = json.loads((folder / "bench.json").read_text())
     assert len(left) == len(table)
     Bundle.open(folder, threads=1)  # what bench left there does not disturb it
+    assert table.attrs["left"] == [folder / "bench.json"]
+    (folder / "bench.json").unlink()
+
+
+def test_the_command_names_what_it_left(
+    exported: Finished, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    asked: list[int | None] = []
+
+    def shorter(folders: list[Path], threads: int | None, **other: object) -> pd.DataFrame:
+        asked.append(threads)
+        return bench(folders, repeats=3, batches=(1,), threads=threads, cold=False)
+
+    monkeypatch.setattr("secondread.export.bench.bench", shorter)
+    folder = exported.where.export("plain", "plain_cnn")
+    command([folder], json_file=tmp_path / "told.json", threads=1)
+    assert capsys.readouterr().out.splitlines()[-2:] == [str(folder / "bench.json"), str(tmp_path / "told.json")]
+    assert asked == [1]
     (folder / "bench.json").unlink()
 
 

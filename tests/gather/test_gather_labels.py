@@ -8,10 +8,13 @@ import pytest
 
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.spec import Gather
+from secondread.core.studydir import StudyDir
+from secondread.core.studyfile import parse_study
 from secondread.gather.files import listing
 from secondread.gather.found import Found, many_classes_per_row, one_class_per_row
 from secondread.gather.labels import Labelled, labelled
 from secondread.gather.patients import recognised
+from secondread.gather.run import gathered
 
 
 def exclusive(*labels: str) -> Found:
@@ -41,6 +44,9 @@ def test_two_classes_are_negative_then_positive() -> None:
     assert made(exclusive("a", "b"), positive="a").classes == ["b", "a"]
     with pytest.raises(WrongRequest, match="positive"):
         made(exclusive("a", "b"), positive="c")
+    for more in (exclusive("a", "b", "c"), several("a|b", "b")):
+        with pytest.raises(WrongRequest, match="the task is multi"):
+            made(more, positive="a")
 
 
 def test_classes_are_merged_renamed_and_left_out() -> None:
@@ -108,6 +114,16 @@ def test_a_study_inside_its_data_is_not_gathered(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "runs" / "s" / "study.yaml").touch()
     assert listing(tmp_path).images == ["ill/1.png", "well/2.png"]
+
+
+def test_a_text_for_what_is_no_class_is_told(tmp_path: Path) -> None:
+    for name in ("Ill/1.png", "Well/2.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(name.encode())
+    texts = {"Ill": {"text": "See a doctor."}, "well": {"text": "Go home."}}
+    study = parse_study({"study": "s", "gather": {"source": {"name": "class_folders", "root": "."}, "classes": texts}})
+    notes = gathered(study, StudyDir(tmp_path / "out", tmp_path), study.gather.source).dataset.notes
+    assert "gather.classes names what is no class here: well" in notes
 
 
 def test_a_misspelt_class_is_told() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import load_study, parse_study
+from secondread.core.tables import read_table
 from secondread.core.trials import trials
 from secondread.pipeline import open_study, run
 from secondread.smoke import TREES, smoke_of
@@ -27,6 +28,35 @@ def test_every_public_tree_is_gathered_by_a_study_of_ours(root: str, tmp_path: P
 def test_every_study_names_a_public_tree_or_draws_its_own() -> None:
     for path in STUDIES.glob("*.yaml"):
         assert set(_roots(path)) & set(TREES) or load_study(path).gather.source.name == "phantom", path.name
+
+
+OWN = {
+    "a table": {"source": {"name": "table", "root": "x", "file": "my.csv", "label": "Diagnosis"}, "patient": "Case"},
+    "classes": {"source": {"name": "class_folders", "root": "x"}, "labels": {"sick": ["flu", "cold"]},
+                "external": [{"name": "e", "source": {"name": "class_folders", "root": "y"}}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_study_of_data_that_only_its_owner_has_is_tried_without_their_names(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = {
+        "study": "x", "gather": OWN[name], "prepare": {"split": "official"}, "train": {"models": ["plain_cnn"]},
+        "synthesize": {"for": ["flu"]}, "evaluate": {"threshold": {"name": "cost", "cost": [[0, 1], [2, 0]]}},
+    }  # fmt: skip
+    tiny, data = smoke_of(parse_study(written), None, tmp_path / "phantoms")
+    where = StudyDir(tmp_path / "study", data)
+    run(tiny, where, ("gather",))
+    assert len(read_table(where.rows)) == 160
+    assert (tiny.synthesize.for_classes, tiny.prepare.split.name) == ("minority", "grouped")
+    assert tiny.evaluate.threshold.cost is None
+    assert "a phantom stands in" in capsys.readouterr().err
+
+
+def test_a_phantom_that_is_named_without_options_is_made_small_too(tmp_path: Path) -> None:
+    tiny, _ = smoke_of(parse_study({"study": "x", "gather": {"source": "phantom"}}), tmp_path, tmp_path)
+    assert tiny.gather.source.options == {"n": 160, "size": 64}
 
 
 def test_every_arm_and_every_model_is_tried_though_not_each_in_all_others(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def image() -> np.ndarray:
 FIGURES: dict[str, Callable[[], Figure]] = {
     "curves": lambda: curves.figure(epochs(), "plain"),
     "schedule": lambda: curves.schedule(epochs()),
+    "reconstruction": lambda: curves.reconstruction(epochs().rename(columns={"arm": "coder"})),
     "confusion": lambda: confusion.figure(decisions(), HOSTILE),
     "labels apart": lambda: confusion.per_label(
         pd.concat([grid(tp=3, fp=1, fn=2, tn=9).assign(**{"class": name}) for name in HOSTILE]), HOSTILE
@@ -90,6 +91,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "gan_training": lambda: gans.training(
         grid(step=50, fid=3.0, fid_floor=1.0, kid=0.2, kept=True).rename(columns={"arm": "gan", "model": "run"})
     ),
+    "gan_losses": lambda: gans.losses(
+        grid(step=50, **dict.fromkeys(gans.LOSSES, 0.5)).rename(columns={"arm": "gan", "model": "run"})
+    ),
     "speed": lambda: speed.figure(
         pd.DataFrame([{
             "engine": "$", "precision": "int8", "batch": 1, "threads": 2, "p50_ms": 3.0, "p95_ms": 4.0,
@@ -112,6 +116,7 @@ def test_a_figure_with_hostile_names_is_drawn(name: str) -> None:
 EMPTY: dict[str, Callable[[], Figure]] = {
     "curves": lambda: curves.figure(epochs().iloc[:0]),
     "schedule": lambda: curves.schedule(pd.DataFrame({"arm": []})),
+    "reconstruction": lambda: curves.reconstruction(pd.DataFrame()),
     "confusion": lambda: confusion.figure(decisions().iloc[:0], HOSTILE),
     "labels apart": lambda: confusion.per_label(grid(tp=1).iloc[:0], HOSTILE),
     "roc": lambda: trade_offs.roc(points(ARMS).iloc[:0]),
@@ -126,6 +131,7 @@ EMPTY: dict[str, Callable[[], Figure]] = {
     "means": lambda: pictures.means({}, {}),
     "gans": lambda: gans.figure(pd.DataFrame({"metric": []})),
     "gan_training": lambda: gans.training(pd.DataFrame()),
+    "gan_losses": lambda: gans.losses(pd.DataFrame()),
     "speed": lambda: speed.figure(pd.DataFrame()),
 }
 

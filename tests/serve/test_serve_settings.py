@@ -61,6 +61,17 @@ def test_senseless_settings_stop_the_start(name: str, value: str, tmp_path: Path
     assert "ImproperlyConfigured" in told.stderr
 
 
+def test_a_database_driver_that_is_not_installed_is_named(tmp_path: Path, bundle_path: Path) -> None:
+    command = ["secondread", "serve", str(bundle_path), "--folder", str(tmp_path), "--port", "0"]
+    code = f"import sys; sys.modules['MySQLdb'] = None; from secondread.cli import main; sys.argv = {command!r}; main()"
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"DATABASE_URL": "mysql://a:b@127.0.0.1/c"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert told.returncode == 4, told.stderr
+    assert "secondread[mysql]" in told.stderr
+
+
 def test_hosts_may_be_separated_by_commas_and_spaces(tmp_path: Path) -> None:
     told = manage("diffsettings", SECONDREAD_FOLDER=str(tmp_path), SECONDREAD_HOSTS="a.example, b.example")
     assert "ALLOWED_HOSTS = ['a.example', 'b.example']" in told.stdout

@@ -123,9 +123,10 @@ def test_an_extractor_without_weights_says_where_to_put_them(tmp_path: Path) -> 
         named_extractor("inception", None)
     with pytest.raises(Absent, match="extractor_weights"):
         named_extractor("timm/resnet10t", tmp_path / "absent.safetensors")
-    (tmp_path / "odd.pth").write_bytes(b"no weights")
-    with pytest.raises(WrongRequest, match="not a file of weights"):
-        named_extractor("timm/resnet10t", tmp_path / "odd.pth")
+    for odd in (tmp_path / "odd.pth", tmp_path / "odd.safetensors"):
+        odd.write_bytes(b"no weights")
+        with pytest.raises(WrongRequest, match="odd"):
+            named_extractor("timm/resnet10t", odd)
     save_file({"conv1.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(WrongRequest, match="does not hold the weights"):
         named_extractor("timm/resnet10t", tmp_path / "other.safetensors")

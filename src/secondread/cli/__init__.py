@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from secondread.cli import bundles, data, parts, studies
-from secondread.core.errors import SecondreadError
+from secondread.core.errors import Absent, SecondreadError
 
 app = typer.Typer(
     name="secondread",
@@ -72,7 +72,7 @@ def main() -> None:
         if (missing := (error.name or "").partition(".")[0]) in ("", "secondread"):
             _end(error, f"ModuleNotFoundError: {error} (this is a bug; --debug shows where)", 1)
         told = f"{missing} is not installed: an installation without it reads and serves (docs/deployment.md)"
-        _end(error, f"{told}; this command needs the whole package", 2)
+        _end(error, f"{told}; this command needs the whole package", Absent.exit_code)
     except Exception as error:
         if hasattr(error, "format_message"):  # wrong usage, as typer sees it; without a message help was shown
             told = error.format_message()

@@ -89,16 +89,18 @@ def bench(
         Path | None, typer.Option("--study", help="The study directory, when the bundle was moved.")
     ] = None,
     repeats: Annotated[int, typer.Option("--repeats", min=3, help="Timed calls per setting.")] = 20,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads; all cores when not given.")] = None,
 ) -> None:
     """Native PyTorch against ONNX Runtime (fp32, int8): latency, throughput, agreement."""
     from secondread.export.bench import bench as measure
     from secondread.export.bench import write_measurements
 
-    table = measure(bundles, study=study, repeats=repeats)
+    table = measure(bundles, study=study, repeats=repeats, threads=threads)
     typer.echo(table.to_string(index=False))
     if json_file:
         write_measurements(json_file, table)
-        typer.echo(json_file)
+    for path in [*table.attrs["left"], *([json_file] if json_file else [])]:
+        typer.echo(path)
 
 
 def serve(

@@ -87,12 +87,33 @@ def phantom(
     ] = 0.0,
     contrast: Annotated[float, typer.Option("--contrast", min=0, help="Strength of the findings.")] = 1.0,
     label_noise: Annotated[float, typer.Option("--label-noise", min=0, max=0.5)] = 0.0,
+    imbalance: Annotated[
+        list[str] | None, typer.Option("--imbalance", help="CLASS=SHARE, as often as wanted; else the preset's.")
+    ] = None,
+    visits: Annotated[int, typer.Option("--visits", min=1, help="Most images of one patient.")] = 3,
     defects: Annotated[bool, typer.Option("--defects", help="Inject duplicates, broken and odd files.")] = False,
 ) -> None:
     """A synthetic data set with known truth, in the exact tree of the public sets."""
     from secondread import api
 
     made = api.phantom(preset, out, n=n, seed=seed, format=tree, size=size, confounding=confounding, contrast=contrast,
-                       label_noise=label_noise, defects=defects)  # fmt: skip
+                       label_noise=label_noise, imbalance=shares(imbalance or []), visits=visits,
+                       defects=defects)  # fmt: skip
     for path in made:
         typer.echo(path)
+
+
+def shares(written: list[str]) -> dict[str, float] | None:
+    """`CLASS=SHARE` as numbers by class; raises `WrongRequest` for what is not of that form."""
+    from secondread.core.errors import WrongRequest
+
+    found = {}
+    for one in written:
+        name, equals, share = one.rpartition("=")
+        try:
+            found[name] = float(share)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise WrongRequest(f"--imbalance: {one!r} is not of the form CLASS=SHARE, for example COVID=0.05")
+    return found or None

@@ -114,7 +114,7 @@ def status(
         typer.echo(f"{step:<11} {counts}")
     for unit in units:
         if unit["state"] == "failed":
-            typer.echo(f"failed: {unit['step']} {unit['unit']}")
+            typer.echo(f"failed: {unit['step']} {unit['unit']}: {unit['reason']}")
 
 
 def tune(
@@ -127,7 +127,6 @@ def tune(
     from secondread import pipeline
 
     study, where = pipeline.open_study(file, data, out)
-    pipeline.run(study, where, ("gather", "prepare", "synthesize", "balance"))
     for path in pipeline.tune(study, where, trials):
         typer.echo(path)
 
@@ -148,7 +147,8 @@ def _step_command(name: str):  # type: ignore[no-untyped-def]  # typer reads the
 
         study, where = pipeline.open_study(file, data, out, only)
         pipeline.run(study, where, (name,))
-        for unit in pipeline.step_named(name).face().units(study, where):
-            typer.echo(unit.done_file.parent)
+        units = pipeline.step_named(name).face().units(study, where)
+        for path in dict.fromkeys(unit.done_file.parent for unit in units):
+            typer.echo(path)
 
     return step

@@ -212,6 +212,10 @@ class Unit:
             return "failed" if self.failed_file.exists() else "missing"
         return "done" if read_json(self.done_file).get("key") == self.key() else "stale"
 
+    def reason(self) -> str:
+        """Why the last try failed; empty where none did."""
+        return str(read_json(self.failed_file).get("error", "")) if self.failed_file.exists() else ""
+
     @contextmanager
     def work(self, outputs: Sequence[Path] = (), **facts: Any) -> Iterator[None]:
         """Run the unit's work; on success `done.json` is written last, on an error `failed.json` says why."""

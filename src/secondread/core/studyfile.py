@@ -79,6 +79,7 @@ def check_parts(study: Study) -> None:
         named += [("models", model) for model in train.models]
     for kind, part_ref in named:
         registry.resolve(kind, part_ref)
+    _weights_are_asked_for(study)
     _arms_find_their_gans(study)
     _named_models_exist(study)
 
@@ -90,6 +91,16 @@ def without_root(source: PartRef) -> PartRef:
 
 def _sources(study: Study) -> list[PartRef]:
     return [study.gather.source, *(external.source for external in study.gather.external)]
+
+
+def _weights_are_asked_for(study: Study) -> None:
+    """Nothing would be done with the weights of a feature network that is not among the extractors."""
+    asked = study.synthesize.extractors
+    if idle := [name for name in study.synthesize.extractor_weights if name not in asked]:
+        raise WrongRequest(
+            f"synthesize.extractor_weights: {idle[0]!r} does not stand in synthesize.extractors ({', '.join(asked)}), "
+            "so that nothing would be done with its file"
+        )
 
 
 def _arms_find_their_gans(study: Study) -> None:

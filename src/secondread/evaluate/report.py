@@ -9,6 +9,7 @@ from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir
 from secondread.evaluate import (
     part_cases,
+    part_codes,
     part_data,
     part_made,
     part_methods,
@@ -51,6 +52,7 @@ def report_of(record: Record, gallery: Gallery) -> Report:
         part_training.training_section(record, gallery),
         part_data.data_section(record, gallery, cache),
         part_made.synthetic_section(record, gallery),
+        part_codes.codes_section(record, gallery),
         part_cases.cases_section(record, gallery, cache),
         part_made.heatmap_section(record),
         part_made.bundle_section(record, gallery),

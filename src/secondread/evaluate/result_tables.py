@@ -11,7 +11,7 @@ import numpy as np
 from secondread.evaluate.lookup import SPECIAL, Lookup, comparison_cells, interval_of, names, records
 from secondread.evaluate.record import Record
 from secondread.models.chosen import TOGETHER
-from secondread.pages.numbers import count, metric_title
+from secondread.pages.numbers import Number, count, metric_title
 from secondread.pages.tables import Cell, Interval, Name, Table, Whisker
 
 HEADLINE = 4
@@ -83,10 +83,15 @@ def per_class(record: Record, arm: str, model: str, split: str = "test") -> Tabl
         for counted in ("tp", "fp", "fn", "tn"):
             row = look.row(arm, model, split, counted, name)
             cells.append(None if row is None else count(row["value"]))
+        share = look.row("all", "all", split, "prevalence", name)
+        cells.append(None if share is None else Number(share["value"], 3))
         rows.append(cells + [_cell(look.interval(arm, model, split, metric, name)) for metric in PER_CLASS])
-    columns = ["Class", "TP", "FP", "FN", "TN", *map(metric_title, PER_CLASS)]
+    columns = ["Class", "TP", "FP", "FN", "TN", "Share", *map(metric_title, PER_CLASS)]
     where = SPLIT_WORDS[split]
-    note = "Each class against the rest. Counts are summed over all trainings of the recipe."
+    note = (
+        "Each class against the rest. Counts are summed over all trainings of the recipe. The share of a class among "
+        "the images is the average precision that guessing would give."
+    )
     return Table(
         f"table-class-{slugged(arm, model, split)}", f"Per class on {where}: {arm} · {model}", columns, rows, note
     )

@@ -1,7 +1,8 @@
 """Prediction tables → operating points, scores, comparisons and the report.
 
 Reads predict/**.parquet, gather/dataset.json, prepare/{rows,splits}.parquet, prepare/{audit,split_proof,pixels}.json,
-train/<trial>/{card.json,epochs.csv}; for the report also synthesize/quality.csv and what explain and export left.
+train/<trial>/{card.json,epochs.csv}; for the report also train/autoencoders/, synthesize/quality.csv and what explain
+and export left.
 Writes evaluate/<arm>/<model>/operating.json, scores.csv, comparisons.csv, summary.json, report.html, figures/, tables/.
 """
 
@@ -13,7 +14,7 @@ from secondread.core.spec import Study, as_yaml
 from secondread.core.studydir import StudyDir, Unit, needed
 from secondread.core.trials import trials
 
-VERSION = 4
+VERSION = 5
 """Raised when the same predictions would give other numbers or another report."""
 
 
@@ -69,7 +70,8 @@ def report_unit(study: Study, where: StudyDir) -> Unit:
 
 
 LEFTOVERS = {
-    "synthesize": ["quality.csv"],
+    "synthesize": ["quality.csv", "*/*/*/losses.csv"],
+    "train": ["autoencoders/*/*/epochs.csv", "autoencoders/*/*/quality.csv"],
     "explain": ["*/*/cases.json", "*/*/quality.csv"],
     "export": ["*/*/card.json", "**/bench*.json"],
 }

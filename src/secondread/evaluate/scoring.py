@@ -225,7 +225,7 @@ def _summed_counts(own: pd.DataFrame) -> list[Score]:
 
 
 def cohort_rows(judged: Sequence[Judged]) -> list[Row]:
-    """How many trials, and of the test and validation rows how many images, patients and positives."""
+    """How many trials, and of the test and validation rows how many images, patients, positives (and their share)."""
     rows = rows_of(
         [Score("trials", "all", float(len(judged)), n=len(judged), method="count")], "all", "all", ALL, "all"
     )
@@ -236,6 +236,8 @@ def cohort_rows(judged: Sequence[Judged]) -> list[Row]:
         for k, name in enumerate(judged[0].point.classes):
             known = union.labels[:, k][np.isfinite(union.labels[:, k])] if union.n else np.zeros(0)
             found.append(Score("positives", name, float(known.sum()), n=len(known), method="count"))
+            share = float(known.mean()) if len(known) else math.nan
+            found.append(Score("prevalence", name, share, n=len(known), method="share; average precision of guessing"))
         rows += rows_of(found, "all", "all", ALL, split)
     return rows
 

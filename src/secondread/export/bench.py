@@ -63,20 +63,24 @@ def bench(
     `study`: where the checkpoints lie, when the bundle was moved out of its study. `max_abs_dlogit` and `flips` compare
     with native eager on up to 128 validation images (on drawn images without a study); `ratio_to_native`: median
     seconds of native eager over those of the engine at the same batch. Without checkpoints only the bundle is timed.
+    `attrs["left"]` of the table: the files that the next report of the study draws.
     """
     threads = threads or cores()
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         rows: list[dict[str, Any]] = []
+        left: list[Path] = []
         for folder in bundles:
             subject = _subject(Path(folder), study, threads)
             own = _rows(subject, repeats, batches, threads, _cold_starts(subject, threads) if cold else {})
-            _leave_for_report(subject, own)
+            left += _leave_for_report(subject, own)
             rows += own
     finally:
         torch.set_num_threads(before)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    table.attrs["left"] = left
+    return table
 
 
 def _subject(folder: Path, study: Path | None, threads: int) -> _Subject:
@@ -191,11 +195,13 @@ def _cold_starts(subject: _Subject, threads: int) -> dict[str, ColdStart]:
     return starts
 
 
-def _leave_for_report(subject: _Subject, rows: list[dict[str, Any]]) -> None:
+def _leave_for_report(subject: _Subject, rows: list[dict[str, Any]]) -> list[Path]:
     """In the folder of the bundle, where it is no part of it; a zip beside it says nothing that the folder does not."""
     folder = subject.folder.resolve()
-    if subject.members and folder.is_dir() and folder.parent.parent.name == "export":
-        write_measurements(folder / "bench.json", pd.DataFrame(rows, columns=COLUMNS))
+    if not (subject.members and folder.is_dir() and folder.parent.parent.name == "export"):
+        return []
+    write_measurements(folder / "bench.json", pd.DataFrame(rows, columns=COLUMNS))
+    return [folder / "bench.json"]
 
 
 def write_measurements(path: Path, table: pd.DataFrame) -> None:

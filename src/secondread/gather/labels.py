@@ -43,6 +43,11 @@ def labelled(found: Found, gather: Gather) -> Labelled:
     task = _task(found, gather.task)
     if not found.classes or (len(found.classes) < 2 and found.exclusive):
         raise BadData(f"only one class was found ({', '.join(found.classes) or 'none'}); a classifier needs two")
+    if gather.positive is not None and task != "binary":
+        raise WrongRequest(
+            f"gather.positive: one of two classes is the positive one, but the task is {task} "
+            f"({', '.join(found.classes[:8])}); leave it out, or merge classes with gather.labels"
+        )
     if task == "multilabel":
         return Labelled(found, task, found.classes, found.values, [_task_note(found, task)])
     if not found.exclusive:
@@ -153,3 +158,9 @@ def _merge_notes(wanted: Mapping[str, Sequence[str]], known: Sequence[str]) -> l
     absent = sorted({old for new, parts in wanted.items() for old in (parts or [new])} - set(known))
     notes = ["classes: " + "; ".join(said)] if said else []
     return notes + ([f"gather.labels names what is no class here: {', '.join(absent)}"] if absent else [])
+
+
+def texts_for_nothing(gather: Gather, classes: Sequence[str]) -> list[str]:
+    """A note on the names in `gather.classes` that no class has: their texts would be shown to nobody."""
+    absent = [name for name in gather.classes if name not in classes]
+    return [f"gather.classes names what is no class here: {', '.join(absent)}"] if absent else []

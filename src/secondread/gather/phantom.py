@@ -30,13 +30,14 @@ def phantom(
     contrast: float = 1.0,
     label_noise: float = 0.0,
     visits: int = 3,
+    imbalance: dict[str, float] | None = None,
     defects: bool = False,
 ) -> Found:
-    """Synthetic images with known truth, drawn when they are gathered."""
+    """Synthetic images with known truth, drawn when they are gathered; `imbalance`: shares of classes by name."""
     from secondread.images.phantom import PhantomSpec, write_phantom
 
     spec = PhantomSpec(preset=preset, n=n, seed=seed, size=size, confounding=confounding, contrast=contrast,
-                       label_noise=label_noise, visits=visits, defects=defects)  # fmt: skip
+                       label_noise=label_noise, visits=visits, imbalance=imbalance, defects=defects)  # fmt: skip
     folder = root / f"phantom-{sha256_of_json([spec.as_json(), format])[:12]}"
     if not folder.exists():
         write_phantom(spec, folder, format)

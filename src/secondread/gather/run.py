@@ -28,7 +28,7 @@ from secondread.core.tables import ROW_COLUMNS, Dataset, Task, with_columns, wri
 from secondread.gather.changes import SourceUnit, contents_of, what_changed
 from secondread.gather.contents import content_ids
 from secondread.gather.found import FACTS, Found
-from secondread.gather.labels import labelled
+from secondread.gather.labels import labelled, texts_for_nothing
 from secondread.gather.patients import recognised
 from secondread.metrics.cases import AVERAGES
 
@@ -113,7 +113,7 @@ def gathered(study: Study, where: StudyDir, source: PartRef) -> Gathered:
         source=source.name,
         patient_rule=rule,
         texts={name: told.text for name, told in study.gather.classes.items() if told.text},
-        notes=[*final.found.notes, *final.notes, *patient_notes],
+        notes=[*final.found.notes, *final.notes, *texts_for_nothing(study.gather, final.classes), *patient_notes],
     )
     return Gathered(rows.reset_index(drop=True), dataset, final.values)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from secondread.pages.style import Pen, blank, legend_below, nothing, pens, styled, words
 
@@ -85,4 +86,27 @@ def schedule(epochs: pd.DataFrame, baseline: str | None = None) -> Figure:
     axes.set_ylim(bottom=0)
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
     axes.legend(loc="best")
+    return drawn
+
+
+@styled
+def reconstruction(epochs: pd.DataFrame) -> Figure:
+    """The error of each autoencoder over its epochs, validation solid and training dotted; folds share a colour.
+
+    `epochs`: columns coder, member, epoch, train_loss, val_loss.
+    """
+    if epochs.empty:
+        return nothing("No autoencoder was trained.")
+    drawn = blank(4.6, 2.4)
+    axes, colours, named = drawn.add_subplot(), pens(epochs["coder"]), set[str]()
+    for (coder, _), line in epochs.groupby(["coder", "member"], sort=False):
+        pen, label = colours[str(coder)], None if coder in named else words(coder, 40)
+        axes.plot(line["epoch"], line["val_loss"], color=pen.colour, linestyle=pen.dash, label=label, marker=".")
+        axes.plot(line["epoch"], line["train_loss"], color=pen.colour, linestyle=":", lw=1.0, alpha=0.8)
+        named.add(str(coder))
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylabel("mean squared error")
+    axes.set_ylim(bottom=0)
+    legend_below(drawn, [axes])
     return drawn

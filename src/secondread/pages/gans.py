@@ -65,3 +65,29 @@ def training(curves: pd.DataFrame) -> Figure:
     grid[0].axhline(float(curves["fid_floor"].mean()), color=INK, lw=1.3)
     legend_below(drawn, grid)
     return drawn
+
+
+LOSSES = {"generator_loss": "generator loss", "critic_loss": "critic loss", "wasserstein": "critic: real − generated"}
+
+
+@styled
+def losses(told: pd.DataFrame) -> Figure:
+    """What both networks said while they trained: a panel for each of `LOSSES`, a line per GAN, class, fold and seed.
+
+    `told`: columns run (one line each), gan, step and those of `LOSSES`. The last one is the critic's estimate of the
+    Wasserstein distance for the two GANs that have such a critic.
+    """
+    if told.empty:
+        return nothing("No GAN wrote its losses.")
+    colours = pens(told["gan"])
+    drawn, grid = panels(3, 3, 2.4, 2.0)
+    for axes, (column, title) in zip(grid, LOSSES.items(), strict=True):
+        named = set()
+        for (gan, _), line in told.groupby(["gan", "run"], sort=False):
+            label = None if gan in named else words(str(gan))
+            axes.plot(line["step"], line[column], color=colours[str(gan)].colour, lw=0.9, label=label)
+            named.add(gan)
+        axes.set_title(title)
+        axes.set_xlabel("generator updates")
+    legend_below(drawn, grid)
+    return drawn

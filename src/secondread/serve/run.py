@@ -65,7 +65,7 @@ def _check_port(host: str, port: int) -> None:
 
 
 def _prepare(bundles: list[Path]) -> None:
-    """Bring the database up to date and enter the bundles."""
+    """Bring the database up to date and enter the bundles. Raises `Absent` for a database that cannot be used."""
     import django
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import call_command
@@ -74,6 +74,9 @@ def _prepare(bundles: list[Path]) -> None:
     try:
         django.setup()
     except ImproperlyConfigured as error:
+        if isinstance(error.__cause__, ImportError):
+            extras = "pip install 'secondread[mysql]' or 'secondread[postgres]'"
+            raise Absent(f"the driver for the database of DATABASE_URL is not installed: {extras}") from error
         raise WrongRequest(f"settings: {error}") from error
     except OSError as error:
         raise WrongRequest(f"the data folder cannot be used: {error}") from error

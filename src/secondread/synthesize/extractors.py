@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from secondread.core.errors import Absent, WrongRequest
 from secondread.core.files import sha256_of_bytes, sha256_of_file
 from secondread.learning.checkpoints import load_weights
+from secondread.models.statedict import read_state
 
 Floats = NDArray[np.float64]
 TASK_STEPS, TASK_BATCH, TASK_WIDTH = 250, 48, 16
@@ -124,7 +125,7 @@ def _inception(weights: Path) -> Extractor:
     with tempfile.TemporaryDirectory() as folder:
         # torch-fidelity unpickles the file it is given, so it gets one that we wrote from tensors we loaded safely
         safe = Path(folder) / "inception.pth"
-        torch.save(_state(weights), safe)
+        torch.save(read_state(weights), safe)
         network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(safe))
     network.eval()
     return Extractor("inception", sha256_of_file(weights), 2048, lambda images: network(_rgb(images).byte())[0])
@@ -135,7 +136,7 @@ def _timm(name: str, weights: Path) -> Extractor:
 
     network = timm.create_model(name.removeprefix("timm/"), pretrained=False, num_classes=0)
     wanted = network.state_dict()
-    fitting = {key: value for key, value in _state(weights).items() if key in wanted}
+    fitting = {key: value for key, value in read_state(weights).items() if key in wanted}
     if lacking := [key for key in wanted if key not in fitting or fitting[key].shape != wanted[key].shape]:
         raise WrongRequest(
             f"{weights} does not hold the weights of {name}: {lacking[0]} is missing or of another shape"
@@ -152,20 +153,6 @@ def _timm(name: str, weights: Path) -> Extractor:
         return features
 
     return Extractor(name, sha256_of_file(weights), network.num_features, run)
-
-
-def _state(path: Path) -> dict[str, Tensor]:
-    """Tensors of a safetensors file or of a state dict; nothing is unpickled but tensors."""
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        loaded: dict[str, Tensor] = load_file(path)
-        return loaded
-    try:
-        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise WrongRequest(f"{path} is not a file of weights (safetensors or a state dict)") from error
-    return state
 
 
 def _planes(images: NDArray[np.uint8]) -> Tensor:

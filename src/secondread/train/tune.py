@@ -41,12 +41,7 @@ CHANGE_THE_LOSS = ("loss", "label_smoothing", "uncertain")
 
 def tune(study: Study, where: StudyDir, trials: int) -> Study:
     """The study with the best settings found in `trials` tries; raises `WrongRequest` for a wrong `search`."""
-    spaces = {key: _space(key, written) for key, written in study.train.search.items()}
-    if not spaces:
-        example = "{optimiser.lr: {low: 1.0e-4, high: 1.0e-2, log: true}}"
-        raise WrongRequest(f"train.search is empty: name what to search, for example {example}")
-    for key, space in spaces.items():
-        _refuse_senseless(study, key, space)
+    spaces = spaces_of(study)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     table = where.root / "tune" / "trials.csv"
     direction = "maximize" if _watch(study) == "val_auroc" else "minimize"
@@ -64,6 +59,17 @@ def tune(study: Study, where: StudyDir, trials: int) -> Study:
     best, settings = search.best_trial, _settings(spaces, search.best_trial.params)
     say(f"tune: best of {tried_before(search)}: {settings} ({_watch(study)} {best.value:.4g} on validation)")
     return with_settings(study, settings)
+
+
+def spaces_of(study: Study) -> dict[str, Space]:
+    """What each key of `search` is drawn from; raises `WrongRequest` where it cannot be searched. Touches no data."""
+    spaces = {key: _space(key, written) for key, written in study.train.search.items()}
+    if not spaces:
+        example = "{optimiser.lr: {low: 1.0e-4, high: 1.0e-2, log: true}}"
+        raise WrongRequest(f"train.search is empty: name what to search, for example {example}")
+    for key, space in spaces.items():
+        _refuse_senseless(study, key, space)
+    return spaces
 
 
 def _told_apart_by(study: Study, where: StudyDir) -> str:

@@ -21,10 +21,12 @@ class Rule(Section):
     """For the rule `cost`: rows of the truth, columns of the decision."""
 
     @model_validator(mode="after")
-    def _cost_is_a_matrix(self) -> Rule:
+    def _rule_has_its_numbers(self) -> Rule:
         square = self.cost is None or all(len(row) == len(self.cost) for row in self.cost)
         if not square or (self.name == "cost" and self.cost is None):
             raise ValueError("the rule `cost` needs `cost`, a square matrix (truth × decision)")
+        if self.name != "sensitivity" and self.sensitivity != type(self).model_fields["sensitivity"].default:
+            raise ValueError(f"the rule is `{self.name}`, which has no `sensitivity`: write name: sensitivity too")
         return self
 
 
