@@ -36,7 +36,7 @@ from secondread.export.to_onnx import to_onnx
 from secondread.images.decode import DECODER_VERSION
 from secondread.models.build import build_classifier
 from secondread.models.bundle import Bundle, BundleCard
-from secondread.models.bundle.opened import session_of
+from secondread.models.bundle.engines import session_of
 from secondread.models.bundle.reading import read_images
 from secondread.models.bundle.writing import reference_images, reference_npz, write_bundle
 from secondread.models.classifier import Classifier

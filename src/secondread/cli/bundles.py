@@ -11,6 +11,8 @@ import typer
 
 Bundles = Annotated[list[Path], typer.Argument(help="Bundle folders or zips.", show_default=False)]
 
+RUNTIME = "onnxruntime"
+
 
 def add_to(app: typer.Typer) -> None:
     app.command()(read)
@@ -27,6 +29,7 @@ def read(
         Path | None, typer.Option("--heatmaps", help="Write heatmap overlays into this folder.")
     ] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads; all cores when not given.")] = None,
+    engine: Annotated[str, typer.Option("--engine", help="onnxruntime, or openvino where it is installed.")] = RUNTIME,
 ) -> None:
     """Read new images with an exported bundle, without PyTorch."""
     from secondread.core.errors import WrongRequest
@@ -35,7 +38,7 @@ def read(
 
     if csv and csv.exists() and csv.suffix.lower() != ".csv":
         raise WrongRequest(f"--csv: {csv} exists and is no .csv file: it would be lost")
-    opened = Bundle.open(bundle, threads=threads)
+    opened = Bundle.open(bundle, threads, engine)  # type: ignore[arg-type]  # checked where it is opened
     if not as_json:
         typer.echo(f"{opened.card.name}: for research and education, not a medical device", err=True)
     seen: list[dict[str, Any]] = []

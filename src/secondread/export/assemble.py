@@ -17,9 +17,9 @@ from secondread.export.to_onnx import to_onnx
 from secondread.metrics.calibration import OperatingPoint, fit_operating_point
 from secondread.models.build import load_trial
 from secondread.models.bundle.card import GateCard
+from secondread.models.bundle.engines import session_of
 from secondread.models.bundle.gate import LEAST_IMAGES, GateStatistics, fit_gate, looks
 from secondread.models.bundle.judge import Outputs
-from secondread.models.bundle.opened import session_of
 from secondread.models.card import TrialCard
 from secondread.models.classifier import Classifier
 

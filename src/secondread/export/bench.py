@@ -28,6 +28,7 @@ from secondread.export.engines import Timed, bundle_engine, native_engines, take
 from secondread.images.cache import open_for
 from secondread.models.build import load_trial
 from secondread.models.bundle import Bundle
+from secondread.models.bundle.engines import Engine, installed
 from secondread.models.bundle.writing import reference_images
 from secondread.models.classifier import Classifier
 
@@ -36,6 +37,7 @@ COLUMNS = ["bundle", "engine", "precision", "batch", "threads", "p50_ms", "p95_m
 BATCHES = (1, 8, 32)
 AGREEMENT_IMAGES = 128
 MOST_SECONDS = 60.0
+OTHER: Engine = "openvino"
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class _Subject:
 
     folder: Path
     bundles: list[Bundle]
+    others: list[Bundle]
+    """The same, run by OpenVINO, where that is installed."""
     members: list[Classifier]
     trials: list[Path]
     images: NDArray[np.uint8]
@@ -51,7 +55,8 @@ class _Subject:
 
     @property
     def engines(self) -> list[Timed]:
-        return [*(native_engines(self.members) if self.members else []), *map(bundle_engine, self.bundles)]
+        native = native_engines(self.members) if self.members else []
+        return [*native, *map(bundle_engine, self.bundles), *(bundle_engine(one, OTHER) for one in self.others)]
 
 
 def bench(
@@ -86,8 +91,9 @@ def bench(
 def _subject(folder: Path, study: Path | None, threads: int) -> _Subject:
     opened = [Bundle.open(folder, threads)]
     twin = folder.with_name(folder.name + "-int8")
-    if opened[0].card.precision == "fp32" and twin.is_dir():
-        opened.append(Bundle.open(twin, threads))
+    folders = [folder, *([twin] if opened[0].card.precision == "fp32" and twin.is_dir() else [])]
+    opened += [Bundle.open(one, threads) for one in folders[1:]]
+    others = [Bundle.open(one, threads, OTHER) for one in folders] if installed(OTHER) else []
     root = study or (folder.resolve().parents[2] if len(folder.resolve().parents) > 2 else None)
     if study is not None and not (study / "train").is_dir():
         raise WrongRequest(f"bench: {study} is no study directory with trained trials")
@@ -96,10 +102,10 @@ def _subject(folder: Path, study: Path | None, threads: int) -> _Subject:
     there = bool(trials) and all((trial / "best.safetensors").exists() for trial in trials)
     if not there:
         say(f"bench: no checkpoints of {card.name} found (name their study with --study): only the bundle is timed")
-        return _Subject(folder, opened, [], [], _drawn(card.channels, card.size), False)
+        return _Subject(folder, opened, others, [], [], _drawn(card.channels, card.size), False)
     images = _validation_images(StudyDir(root), card.members[0], card.size, card.fit) if root else None
     given = _drawn(card.channels, card.size) if images is None else images
-    return _Subject(folder, opened, [load_trial(t)[0] for t in trials], trials, given, images is not None)
+    return _Subject(folder, opened, others, [load_trial(t)[0] for t in trials], trials, given, images is not None)
 
 
 def _drawn(channels: int, size: int) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""The engines that bench compares: PyTorch as it comes, PyTorch in channels_last, ONNX Runtime; and a fair clock."""
+"""The engines that bench compares: PyTorch in both memory formats, ONNX Runtime, OpenVINO; and a fair clock."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from secondread.learning.devices import multiplies_bf16
 from secondread.models.bundle import Bundle
+from secondread.models.bundle.engines import Engine
 from secondread.models.classifier import Classifier
 
 Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -54,8 +55,8 @@ def native_engines(members: Sequence[Classifier]) -> list[Timed]:
     return [*fp32, *([Timed("native bfloat16", "bf16", bfloat16)] if multiplies_bf16() else [])]
 
 
-def bundle_engine(bundle: Bundle) -> Timed:
-    return Timed("onnxruntime", bundle.card.precision, lambda images: bundle.run(images).logits)
+def bundle_engine(bundle: Bundle, engine: Engine = "onnxruntime") -> Timed:
+    return Timed(engine, bundle.card.precision, lambda images: bundle.run(images).logits)
 
 
 def _mean(members: Sequence[torch.nn.Module], images: torch.Tensor) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ SECONDREAD_PROXIES       number of trusted proxies in front (0)
 SECONDREAD_SIGNUP        open | closed
 SECONDREAD_KEEP_UIDS     true keeps DICOM UIDs and PatientID, so that reports reach the right study of a PACS (false)
 SECONDREAD_PACS_URL      DICOMweb root that reports are sent to by STOW-RS
+SECONDREAD_ENGINE        onnxruntime | openvino (an extra; `secondread bench` tells whether it is faster here)
 EMAIL_URL                smtp+tls://… enables password reset by e-mail
 SECONDREAD_LIMIT_…       see limits.py
 SECONDREAD_LOG           level of the log (INFO)
@@ -24,6 +25,7 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from secondread.models.bundle.engines import ENGINES
 from secondread.serve.folder import DataFolder
 from secondread.serve.limits import limits_of
 
@@ -59,6 +61,7 @@ DEBUG = False
 HTTPS = _boolean("SECONDREAD_HTTPS")
 SIGNUP_OPEN = _choice("SECONDREAD_SIGNUP", "open", ("open", "closed")) == "open"
 KEEP_UIDS = _boolean("SECONDREAD_KEEP_UIDS")
+ENGINE = _choice("SECONDREAD_ENGINE", ENGINES[0], ENGINES)
 PACS_URL = env.str("SECONDREAD_PACS_URL", default="")
 if PACS_URL and not PACS_URL.startswith(("http://", "https://")):
     raise ImproperlyConfigured(f"SECONDREAD_PACS_URL is {PACS_URL!r}; it begins with http:// or https://")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from secondread.core.errors import WrongRequest
@@ -27,6 +26,7 @@ from secondread.images.decode import (
 )
 from secondread.models.bundle.card import BundleCard, card_of
 from secondread.models.bundle.container import CARD, MODEL, REFERENCE, files_of
+from secondread.models.bundle.engines import Engine, session_of
 from secondread.models.bundle.gate import GateStatistics, looks, statistics_from
 from secondread.models.bundle.judge import Outputs, Reading, judge
 from secondread.models.bundle.wire import check_graph
@@ -62,11 +62,11 @@ class Bundle:
         return [*self.card.banners, *([other] if self.card.decoder != DECODER_VERSION else [])]
 
     @classmethod
-    def open(cls, path: Path, threads: int | None = None) -> Bundle:
+    def open(cls, path: Path, threads: int | None = None, engine: Engine = "onnxruntime") -> Bundle:
         """Open a folder or zip; every digest, the graph and its answers to the reference images are checked.
 
         `threads`: of one run; all cores when not given. Raises `WrongRequest` with the reason for anything that is not
-        a whole, unchanged bundle.
+        a whole, unchanged bundle, `Absent` for an engine that is not installed.
         """
         files = files_of(Path(path))
         card = card_of(files[CARD])
@@ -74,8 +74,11 @@ class Bundle:
         check_graph(files[MODEL])
         arrays = _arrays_of(files.pop(REFERENCE))
         threads = threads or cores()
-        session = session_of(files.pop(MODEL), threads)
+        model = files.pop(MODEL)
+        session = session_of(model, threads)
         _check_interface(card, session)
+        if engine != "onnxruntime":
+            session = session_of(model, threads, engine)
         gate = _gate_of(card, arrays)
         bundle = cls(card, gate, session, threads)
         _self_test(bundle, arrays)
@@ -131,18 +134,6 @@ def _arrays_of(content: bytes) -> dict[str, NDArray[Any]]:
             return {name: stored[name] for name in stored.files}
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise WrongRequest(f"reference.npz cannot be read: {error}") from error
-
-
-def session_of(model: bytes, threads: int) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.force_spinning_stop", "1")  # between runs the cores are for others
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime has no common ancestor of its errors
-        raise WrongRequest(f"model.onnx cannot be run: {' '.join(str(error).split())[:200]}") from error
 
 
 def _check_interface(card: BundleCard, session: Any) -> None:

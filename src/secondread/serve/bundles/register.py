@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from django.conf import settings
 from django.db import transaction
 
 from secondread.models.bundle import Bundle
@@ -13,9 +14,10 @@ from secondread.serve.bundles.models import RegisteredBundle
 def register(paths: list[Path]) -> list[RegisteredBundle]:
     """Check and enter the bundles, in this order; those not named any more are no longer offered.
 
-    Raises `WrongRequest` with the reason for what is not a whole bundle; then nothing is changed.
+    Raises `WrongRequest` with the reason for what is not a whole bundle, `Absent` when the engine of the settings is not
+    installed; then nothing is changed.
     """
-    opened = [(path.absolute(), Bundle.open(path, threads=1)) for path in paths]
+    opened = [(path.absolute(), Bundle.open(path, 1, settings.ENGINE)) for path in paths]
     with transaction.atomic():
         RegisteredBundle.objects.exclude(sha256__in=[bundle.sha256 for _, bundle in opened]).update(active=False)
         registered = []

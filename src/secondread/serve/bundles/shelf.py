@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from django.conf import settings
 from django.db.models import Exists, OuterRef
 
 from secondread.core.errors import SecondreadError
@@ -67,7 +68,7 @@ class Shelf:
         if known is not None and known.print == now:
             return
         try:
-            opened = Bundle.open(path, threads=self.threads)
+            opened = Bundle.open(path, self.threads, settings.ENGINE)
             if opened.sha256 != sha256:
                 raise SecondreadError("another bundle lies at its place")
             self.places[sha256] = Place(now, opened, "")
