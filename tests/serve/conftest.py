@@ -271,10 +271,10 @@ def free_port() -> int:
 @contextmanager
 def site_in(folder: Path, *bundles: Path) -> Iterator[RunningSite]:
     """A ready site with its data in `folder`; ended at the end."""
-    port = free_port()
+    port, paths = free_port(), [str(path) for path in bundles]
     start = (
         "from pathlib import Path; from secondread.serve.run import serve; "
-        f"serve([Path(path) for path in {[str(path) for path in bundles]!r}], port={port}, data_folder=Path({str(folder)!r}), workers=1)"
+        f"serve([*map(Path, {paths!r})], port={port}, data_folder=Path({str(folder)!r}), workers=1)"
     )
     clean = {
         key: value for key, value in os.environ.items() if not key.startswith(("SECONDREAD", "DJANGO", "DATABASE"))
