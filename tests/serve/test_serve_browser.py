@@ -172,6 +172,19 @@ def test_every_page_fits_and_can_be_read(
     assert [told for told in visitor.complaints if "404" not in told] == []
 
 
+@pytest.mark.parametrize("chosen", ["auto", "dark"])
+def test_paper_is_never_dark(chromium: Any, running_site: Any, chosen: str) -> None:
+    """What is printed from a dark screen would be pale letters on white."""
+    page = chromium.new_page(color_scheme="dark")
+    page.goto(f"{running_site.address}/")
+    page.evaluate("chosen => { if (chosen !== 'auto') document.documentElement.dataset.theme = chosen; }", chosen)
+    ink = "getComputedStyle(document.body).color"
+    assert page.evaluate(ink) == "rgb(232, 239, 243)"
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate(ink) == "rgb(20, 33, 42)"
+    page.close()
+
+
 def settle(page: Any) -> None:
     page.evaluate("() => new Promise(go => requestAnimationFrame(() => requestAnimationFrame(go)))")
 
