@@ -20,7 +20,7 @@ from secondread.core.spec import Study, as_yaml
 from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import load_study, parse_study
 from secondread.core.tables import PREDICTION_COLUMNS, read_table, write_table
-from secondread.evaluate import report
+from secondread.evaluate import part_made, part_subsets, report
 from secondread.evaluate.checklist import checklist
 from secondread.evaluate.gallery import Gallery
 from secondread.evaluate.methods_text import methods_text
@@ -276,8 +276,15 @@ def test_it_opens_in_chromium_and_sorts(twelve: StudyDir) -> None:
         page.select_option("#f-right", "false")
         wrong, all_shown = page.locator(".case.wrong").count(), page.locator(".case").count()
         wide = page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": 680, "height": 1000})  # A4 between its margins
+        page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+        cut = page.evaluate(
+            "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.id)"
+        )
         browser.close()
     assert told == []
+    assert cut == []
     assert rising == sorted(rising)
     assert falling == rising[::-1]
     assert 0 < wrong == all_shown
@@ -432,7 +439,7 @@ def test_what_one_training_cannot_say_is_said(simulate: Simulate, lost: int) -> 
     page = page_of(study, where)
     assert "It is better than" in page
     assert "over the trainings of each recipe" in page
-    assert ("over one training of each: another seed may say otherwise" in page) == bool(lost)
+    assert ("over one training of each, another seed may say otherwise" in page) == bool(lost)
     assert ("had one training, what another seed would give is not in the brackets" in page) == bool(lost)
 
 
@@ -441,7 +448,7 @@ def test_the_folds_of_one_seed_are_one_training(simulate: Simulate) -> None:
         rows=200, folds=2, skill={"a": 0.5, "b": 4.0}, evaluate={"bootstrap": 50, "metrics": ["auroc"]}, images=False
     )
     page = page_of(study, where)
-    assert "over one training of each: another seed may say otherwise" in page
+    assert "over one training of each, another seed may say otherwise" in page
     assert "Each recipe was trained once" in page
     assert "each read only by trainings that had not seen it" in page
     assert "that no training saw" not in page
@@ -485,3 +492,23 @@ def test_planted_label_errors_are_suspected_first(simulate: Simulate) -> None:
     suspects = suspected_labels(found.judged)
     assert set(suspects["row_id"].head(8)) >= planted
     assert (suspects["trials"] == 2).all()
+
+
+def test_subgroups_too_small_for_any_score_have_a_table_and_no_empty_figure(simulate: Simulate) -> None:
+    study, where = simulate(
+        rows=80, task="multilabel", classes=("a", "b"), shares=(0.5, 0.1), skill={"one": 2.0}, images=False,
+        evaluate={"bootstrap": 20, "metrics": ["accuracy"]},
+    )  # fmt: skip
+    score(study, where)
+    section = part_subsets.subsets_section(read_record(study, where), Unsaved(where.figures))
+    kinds = [block.kind for block in section.blocks]
+    assert kinds[:2] == ["heading", "table"] or kinds[:2] == ["heading", "folded"]
+    assert "figure" not in kinds
+
+
+def test_gan_quality_is_told_in_one_way_of_writing_numbers() -> None:
+    told = {"gan": "wgan", "target": "Covid", "extractor": "task"}
+    rows = [{"metric": "fid", "value": 77.8, "floor": 0.834}, {"metric": "kid", "value": 5.5, "floor": -0.0145}]
+    table = part_made.quality_table(pd.DataFrame([told | row for row in rows]))
+    assert table.columns[-2:] == ["FID", "KID"]
+    assert [str(cell).replace("\u00a0", " ") for cell in table.rows[0][-2:]] == ["77.8 / 0.8", "5.500 / −0.015"]

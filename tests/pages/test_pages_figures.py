@@ -183,3 +183,36 @@ def test_confusion_counts_every_pair() -> None:
         pd.DataFrame({"truth": ["a", "a", "b"], "decision": ["a", "b", "b"], "count": [4, 2, 7]}), ["a", "b", "c"]
     )
     assert matrix.tolist() == [[4, 2, 0], [0, 7, 0], [0, 0, 0]]
+
+
+def test_what_is_not_defined_is_no_bar_of_height_zero() -> None:
+    table = grid(metric="precision", value=0.5, low=0.4, high=0.6)
+    table.loc[0, ["value", "low", "high"]] = np.nan
+    assert [text.get_text() for text in bars.figure(table).axes[0].texts] == ["–"]
+
+
+def test_every_row_of_panels_says_what_goes_up() -> None:
+    names = [f"class {at}" for at in range(9)]
+    bins = pd.DataFrame({"panel": names, "line": "after", "predicted": 0.5, "observed": 0.5, "low": 0.4, "high": 0.6})
+    benefit = pd.DataFrame({"panel": names, "line": "arm", "x": 0.5, "y": 0.1})
+    for drawn in (reliability.figure(bins), trade_offs.decision(benefit)):
+        told = [bool(axes.get_ylabel()) for axes in drawn.axes if axes.get_visible()]
+        assert told == [True, False, False, False] * 2 + [True]
+
+
+def test_images_are_counted_under_the_bars_of_labels() -> None:
+    rates = grid(tp=3, fp=1, fn=2, tn=9).assign(**{"class": "a"})
+    drawn = confusion.per_label(rates, ["a"])
+    assert [axes.get_xlabel() for axes in drawn.axes if axes.get_visible()] == ["", "", *["images"] * 4]
+
+
+def test_verdicts_differ_in_more_than_colour() -> None:
+    verdicts = list(forest.COLOUR_OF)
+    assert len({forest.MARKER_OF[verdict] for verdict in verdicts}) == len(verdicts)
+
+
+def test_labels_of_images_without_a_split_need_no_key() -> None:
+    counts = pd.DataFrame({"class": ["a", "b"], "split": "all", "count": [3, 4]})
+    assert labels.distribution(counts).legends == []
+    both = pd.concat([counts.assign(split="train"), counts.assign(split="test")])
+    assert len(labels.distribution(both).legends) == 1

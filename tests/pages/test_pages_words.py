@@ -9,11 +9,12 @@ import math
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secondread.pages import document, tables
+from secondread.pages import document, style, tables
 from secondread.pages.blocks import Banner, Browser, Finding, Findings, Heading, Report, Section, Tabled, Tile
 from secondread.pages.numbers import Number, count, metric_word, shown
 from secondread.pages.sentences import Sentence, Setting, listed
@@ -159,3 +160,24 @@ def test_a_figure_follows_the_reader_into_dark_mode() -> None:
     assert "prefers-color-scheme: dark" in adapted
     assert "fill: #1c2126" not in adapted
     assert "fill: none" in adapted
+
+
+def test_paper_is_never_dark() -> None:
+    """What is printed from a dark screen would be pale letters on white."""
+    sheets = document.text_of("report.css"), document.follow_mode("<svg><defs></defs></svg>")
+    for sheet in sheets:
+        assert re.findall(r"@media ([^{]*)\(prefers-color-scheme: dark", sheet) == ["screen and "]
+
+
+def test_lines_of_figures_are_seen_on_the_dark_page() -> None:
+    """Three to one, as WCAG asks of what carries meaning."""
+
+    def light(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+    ground = re.search(r"dark\).*?--card: (#\w+)", document.text_of("report.css"), re.DOTALL)
+    assert ground
+    for colour in style.COLOURS:
+        assert (light(document.DARK.get(colour, colour)) + 0.05) / (light(ground.group(1)) + 0.05) >= 3

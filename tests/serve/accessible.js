@@ -3,8 +3,20 @@
   const faults = [];
   const root = document.documentElement;
   if (root.scrollWidth > root.clientWidth + 1) faults.push("scrolls sideways: " + root.scrollWidth);
+  if (/&(lt|gt|amp|quot|#\w+);/.test(document.body.innerText)) faults.push("escaped twice: " + document.body.innerText.match(/.{0,20}&(lt|gt|amp|quot|#\w+);/)[0]);
   if (!root.lang) faults.push("no language");
   if (document.querySelectorAll("h1").length !== 1) faults.push("not one h1");
+  const boxes = [...document.querySelectorAll(".card, .verdict, .viewer, .option, .tile, .notice")].filter(e => e.checkVisibility());
+  for (const e of boxes) {
+    const own = e.getBoundingClientRect();
+    if (e.scrollWidth > e.clientWidth + 1) faults.push("spills out of its box: " + e.textContent.trim().slice(0, 40));
+    for (const other of boxes) {
+      if (e === other || e.contains(other) || other.contains(e)) continue;
+      const at = other.getBoundingClientRect();
+      if (own.left < at.right - 1 && at.left < own.right - 1 && own.top < at.bottom - 1 && at.top < own.bottom - 1)
+        faults.push("lies over another: " + e.className + " and " + other.className);
+    }
+  }
   const ids = [...document.querySelectorAll("[id]")].map(e => e.id);
   if (new Set(ids).size !== ids.length) faults.push("an id stands twice");
   const seen = e => e.checkVisibility({ visibilityProperty: true, opacityProperty: true });

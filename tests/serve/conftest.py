@@ -84,6 +84,15 @@ def other_bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(tiny.tiny_bundle(folder, task="multilabel", name="tiny/other/tiny_cnn", size=48, seed=5, gate=False))
 
 
+@pytest.fixture(scope="session")
+def wordy_bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Names longer than anything has room for, with what HTML takes for its own."""
+    classes = ["normal", "Ground_glass_opacity_with_consolidation_<b>&_'organising'", "正常" * 12]
+    name = "a_study_of_a_very_long_name/as_the_data_are/efficientnet_b0_with_a_suffix"
+    folder = tmp_path_factory.mktemp("bundle") / "wordy"
+    return Path(tiny.tiny_bundle(folder, task="multiclass", classes=classes, name=name, seed=3))
+
+
 @pytest.fixture(autouse=True)
 def _quick(settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -260,12 +269,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def site_in(folder: Path, bundle: Path) -> Iterator[RunningSite]:
+def site_in(folder: Path, *bundles: Path) -> Iterator[RunningSite]:
     """A ready site with its data in `folder`; ended at the end."""
-    port = free_port()
+    port, paths = free_port(), [str(path) for path in bundles]
     start = (
         "from pathlib import Path; from secondread.serve.run import serve; "
-        f"serve([Path({str(bundle)!r})], port={port}, data_folder=Path({str(folder)!r}), workers=1)"
+        f"serve([*map(Path, {paths!r})], port={port}, data_folder=Path({str(folder)!r}), workers=1)"
     )
     clean = {
         key: value for key, value in os.environ.items() if not key.startswith(("SECONDREAD", "DJANGO", "DATABASE"))
@@ -282,8 +291,10 @@ def site_in(folder: Path, bundle: Path) -> Iterator[RunningSite]:
 
 
 @pytest.fixture(scope="session")
-def running_site(tmp_path_factory: pytest.TempPathFactory, bundle_path: Path) -> Iterator[RunningSite]:
-    with site_in(tmp_path_factory.mktemp("site"), bundle_path) as site:
+def running_site(
+    tmp_path_factory: pytest.TempPathFactory, bundle_path: Path, wordy_bundle_path: Path
+) -> Iterator[RunningSite]:
+    with site_in(tmp_path_factory.mktemp("site"), bundle_path, wordy_bundle_path) as site:
         yield site
 
 

@@ -136,7 +136,8 @@ def test_dropping_pasting_and_bad_files(chromium: Any, running_site: Any, image:
 def test_every_page_fits_and_can_be_read(
     chromium: Any, running_site: Any, image: Path, scheme: str, size: tuple[int, int]
 ) -> None:
-    """No sideways scrolling, names on every control, contrast of text at least 4.5 to 1 (WCAG AA)."""
+    """No sideways scrolling, nothing that lies over another thing or out of its box however long its name, names on
+    every control, contrast of text at least 4.5 to 1 (WCAG AA)."""
     visitor = Visitor(chromium, running_site, f"reader{scheme}{size[0]}", color_scheme=scheme,
                       viewport={"width": size[0], "height": size[1]})  # fmt: skip
     page = visitor.page
@@ -144,8 +145,11 @@ def test_every_page_fits_and_can_be_read(
     page.set_input_files("#image", image)
     page.wait_for_url("**/reads/*/")
     read = page.url
+    page.click("text=Read again")
+    page.wait_for_url(lambda url: "/reads/" in url and url != read)
+    wordy = page.url
     page.goto(f"{running_site.address}/models/")
-    page.click("main h2 a")
+    page.click("main .card >> nth=1 >> a")
     model = page.url
     addresses = (
         "/",
@@ -157,7 +161,7 @@ def test_every_page_fits_and_can_be_read(
         "/accounts/2fa/",
         "/accounts/password/change/",
     )
-    for address in (*(running_site.address + path for path in addresses), read, model):
+    for address in (*(running_site.address + path for path in addresses), read, wordy, model):
         page.goto(address)
         faults = page.evaluate(FAULTS)
         assert faults == [], (address, faults)
@@ -166,6 +170,19 @@ def test_every_page_fits_and_can_be_read(
         page.goto(running_site.address + path)
         assert page.evaluate(FAULTS) == [], path
     assert [told for told in visitor.complaints if "404" not in told] == []
+
+
+@pytest.mark.parametrize("chosen", ["auto", "dark"])
+def test_paper_is_never_dark(chromium: Any, running_site: Any, chosen: str) -> None:
+    """What is printed from a dark screen would be pale letters on white."""
+    page = chromium.new_page(color_scheme="dark")
+    page.goto(f"{running_site.address}/")
+    page.evaluate("chosen => { if (chosen !== 'auto') document.documentElement.dataset.theme = chosen; }", chosen)
+    ink = "getComputedStyle(document.body).color"
+    assert page.evaluate(ink) == "rgb(232, 239, 243)"
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate(ink) == "rgb(20, 33, 42)"
+    page.close()
 
 
 def settle(page: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.template.loader import render_to_string
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from serve_pictures import png
 from secondread.serve.dicom.structured import ABSENT, INDETERMINATE, _presence
 from secondread.serve.reads.models import Read, State, StoredImage
 from secondread.serve.reads.queue import Result, claim, finish
-from secondread.serve.reads.words import percent, verdict_of
+from secondread.serve.reads.words import about_map, percent, verdict_of
 
 
 def card(**fields: Any) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def test_verdicts_in_words() -> None:
     assert said(State.READ, "", chances, several).headline == "No finding"
     doubt = said(State.UNCERTAIN, "covid", chances, card(uncertain={"covid": [0.15, 0.4]}))
     assert doubt.headline == "Uncertain: covid"
-    assert doubt.sentence.startswith("Covid has 20")
+    assert plain(doubt.sentence).startswith("The probability of covid is 20 %, between 15 % and 40 %. There the model")
     refused = said(State.REFUSED, "flu", chances, card(), gate_distance=3.21)
     assert refused.bars == []
     assert "3.2 times as far" in refused.sentence
@@ -68,10 +69,28 @@ def test_of_exclusive_classes_only_the_decided_one_is_in_doubt() -> None:
     bands = {name: [0.0, 0.5] for name in chances}
     told = said(State.UNCERTAIN, "flu", chances, card(uncertain=bands))
     assert told.headline == "Uncertain: flu"
-    assert plain(told.sentence).startswith("Flu has 45 %, below 50 %. In this range")
+    assert plain(told.sentence).startswith("The probability of flu is 45 %, below 50 %. There the model")
     assert [_presence(bar) for bar in told.bars] == [INDETERMINATE, ABSENT, ABSENT]
     under = said(State.UNCERTAIN, "flu", chances, card(uncertain=bands | {"flu": [0.46, 0.5]}))
     assert under.headline == "Uncertain: flu"
+
+
+def test_many_findings_in_doubt_are_named_once_and_marked() -> None:
+    names = [f"finding_{at}" for at in range(14)]
+    told = card(task="multilabel", classes=names, uncertain={name: [0.4, 0.6] for name in names})
+    doubt = said(State.UNCERTAIN, " | ".join(names[:3]), dict.fromkeys(names, 0.5) | {"finding_0": 0.9}, told)
+    assert doubt.headline == "Uncertain: finding 1, finding 2, finding 3 and 10 more"
+    assert plain(doubt.sentence).count("between 40 % and 60 %") == 13
+    page = render_to_string("parts/bars.html", {"bars": doubt.bars})
+    assert page.count('class="doubtful"') == 13
+    assert page.count('class="decided"') == 1
+
+
+def test_the_words_under_a_map_name_its_class() -> None:
+    read = Read(state=State.READ, decision="", result={"probabilities": {"a_b": 0.2, "c": 0.1}})
+    assert about_map(read).startswith("Attention map of a b: ")
+    read.decision = "c"
+    assert about_map(read).startswith("Attention map of c: ")
 
 
 def test_the_most_probable_class_is_not_always_the_decided_one() -> None:
@@ -103,6 +122,8 @@ def test_many_findings_are_all_marked(alice: Any, bundle: Any) -> None:
     told = verdict_of(kept, card(task="multilabel", classes=names, thresholds=dict.fromkeys(names, 0.5)))
     assert all(bar.decided for bar in told.bars)
     assert told.headline.startswith("20 findings")
+    assert told.headline.endswith(" and 17 more")
+    assert all(name in told.sentence for name in names)
 
 
 @pytest.mark.parametrize("shape", [(1, 3000), (3000, 2), (4100, 1)])

@@ -119,9 +119,9 @@ def _balance(record: Record) -> str:
 
 
 def _training(record: Record) -> str:
-    train = record.study.arm(record.picked["arm"])[1]
+    train, count = record.study.arm(record.picked["arm"])[1], len(record.evidence.trials)
     return (
-        f"{len(record.evidence.trials)} trials; loss {train.loss.name}, augment {train.augment.name}, optimiser "
+        f"{count} trial{'s' if count > 1 else ''}; loss {train.loss.name}, augment {train.augment.name}, optimiser "
         f"{train.optimiser.name}, schedule {train.schedule.name}, batch {train.batch}, at most {train.epochs} epochs"
     )
 

@@ -80,7 +80,7 @@ def models(record: Record) -> str:
     ):
         told.append(f"Products were taken in {_words(SHORT[each] for each in short)} while training, never in reading.")
     if train.early_stop:
-        told.append(f"Training stopped early after {train.early_stop.patience} epochs without progress.")
+        told.append(f"Training was to end after {train.early_stop.patience} epochs without progress on validation.")
     if len(study.arms) > 1:
         told.append(f"Compared were {_words(_arm(record, arm) for arm in study.arms)}.")
         if len({_budget(study.arm(arm)[1]) for arm in study.arms}) == 1:

@@ -38,7 +38,8 @@ def cases_section(record: Record, gallery: Gallery, cache: PixelCache | None) ->
         found = sample_rows(one, cache, record)
         blocks.append(gallery.show(
             "samples", "Predicted test images", "Drawn at random among right and wrong decisions of the picked trial; "
-            "the last line holds the errors it was most sure of. Blue frame: right; orange: wrong.",
+            "the last line holds the errors it was most sure of. Under each image the decision and its calibrated "
+            "probability, which may be low where the class has a low threshold. Blue frame: right; orange: wrong.",
             lambda: pictures.samples(found, ACROSS),
         ))  # fmt: skip
     blocks += suspect_blocks(record)

@@ -17,7 +17,7 @@ from secondread.evaluate.record import Record
 from secondread.pages import gans, speed
 from secondread.pages.blocks import Block, Folded, Heading, Section, Shown, Tabled, Words
 from secondread.pages.document import data_url
-from secondread.pages.numbers import Number
+from secondread.pages.numbers import Number, shown
 from secondread.pages.sentences import Sentence
 from secondread.pages.tables import Cell, Interval, Table
 
@@ -38,8 +38,9 @@ def synthetic_section(record: Record, gallery: Gallery) -> Section | None:
         return None
     blocks: list[Block] = [gallery.show(
         "gan_quality", "Synthetic images", "Bars: mean over folds and seeds, with the range. The black line is what "
-        "real images of the same number give against each other: only what lies beyond it speaks against the GAN. Two "
-        "baselines (noise, a Gaussian per pixel) stand beside the GANs.", lambda: gans.figure(quality_shown(quality)),
+        "real images of the same number give against each other: better than that no GAN need be. FID and KID are "
+        "better when lower, the others when higher. Two baselines (noise, a Gaussian per pixel) stand beside the GANs.",
+        lambda: gans.figure(quality_shown(quality)),
     ), Tabled(quality_table(quality))]  # fmt: skip
     curves = training_curves(record.where.synthesize)
     if not curves.empty:
@@ -67,10 +68,13 @@ def quality_shown(quality: pd.DataFrame) -> pd.DataFrame:
     own = own[own["metric"].isin(["fid", "kid", "coverage", "precision", "recall"])]
     spread = own["spread"].fillna(0.0)
     return pd.DataFrame({
-        "gan": own["gan"], "class": own["target"], "metric": own["metric"].str.upper().where(
-            own["metric"].isin(["fid", "kid"]), own["metric"]),
+        "gan": own["gan"], "class": own["target"], "metric": own["metric"].map(quality_title),
         "value": own["value"], "low": own["value"] - spread, "high": own["value"] + spread, "floor": own["floor"],
     })  # fmt: skip
+
+
+def quality_title(metric: str) -> str:
+    return metric.upper() if metric in ("fid", "kid") else metric.replace("_", " ").capitalize()
 
 
 def training_curves(folder: Path) -> pd.DataFrame:
@@ -104,14 +108,19 @@ def quality_table(quality: pd.DataFrame) -> Table:
             own = group[group["metric"] == metric]
             cells.append(_with_floor(own) if len(own) else None)
         rows.append(cells)
-    note = "Mean over folds and seeds; after the stroke the floor (quality.csv). FID of few images is mostly bias."
-    columns = ["GAN", "Class", "Judged by", *(metric.replace("_", " ") for metric in known)]
+    note = (
+        "Mean over folds and seeds; after the stroke the floor: what real images give against each other "
+        "(quality.csv). FID, KID and spectrum are better when lower, precision to coverage when higher; copies "
+        "and nearer than unseen tell of images learned by heart. FID of few images is mostly bias."
+    )
+    columns = ["GAN", "Class", "Judged by", *map(quality_title, known)]
     return Table("table-gans", "Quality of synthetic images", columns, rows, note, result=False)
 
 
 def _with_floor(own: pd.DataFrame) -> Cell:
     value, floor = float(own["value"].mean()), float(own["floor"].mean())
-    return f"{value:.3g}" + ("" if math.isnan(floor) else f" / {floor:.3g}")
+    digits = 1 if own["metric"].iloc[0] == "fid" else 3
+    return shown(value, digits) + ("" if math.isnan(floor) else f"\u00a0/ {shown(floor, digits)}")
 
 
 def _gan_sheets(folder: Path) -> list[Block]:
@@ -121,12 +130,16 @@ def _gan_sheets(folder: Path) -> list[Block]:
         sheets = sorted((one / "sheets").glob("*.png"))
         if sheets and len(found) < MOST_SHEETS:
             gan, target = one.parts[-3:-1]
-            drawn_at = f"At {sheets[-1].stem}{_kept(one)}."
+            drawn_at = f"At update {_step(sheets[-1])}{_kept(one)}."
             found.append(embedded_picture(sheets[-1], f"gan-{len(found)}", f"{gan}, {target}", drawn_at))
             for pairs in sorted(one.glob("closest-*.png"))[:1]:
                 caption = "Each generated image beside the training image it is nearest to: is it a copy?"
                 found.append(embedded_picture(pairs, f"gan-{len(found)}", f"{gan}, {target}: closest pairs", caption))
     return found
+
+
+def _step(sheet: Path) -> int:
+    return int(sheet.stem.removeprefix("step-"))
 
 
 def _kept(folder: Path) -> str:
@@ -150,8 +163,7 @@ def heatmap_section(record: Record) -> Section | None:
             path = told_at.parent / str(file)
             if path.exists():
                 title = str(group).replace("_", " ").capitalize()
-                caption = "Image, then one map per method and class."
-                blocks.append(Folded(title, [embedded_picture(path, f"heat-{len(blocks)}", title, caption)]))
+                blocks.append(Folded(title, [embedded_picture(path, f"heat-{len(blocks)}", title, HEAT_CAPTION)]))
         quality = told_at.parent / "quality.csv"
         if quality.exists():
             table = heat_quality(pd.read_csv(quality), f"table-heat-{len(blocks)}")
@@ -159,12 +171,19 @@ def heatmap_section(record: Record) -> Section | None:
     return Section("heatmaps", "Heatmaps", blocks) if blocks else None
 
 
+HEAT_CAPTION = (
+    "Each line is a case: the image, then one map per method and class with the calibrated probability of the class. "
+    "Brighter: more evidence for it; the bar gives the map's range, which is one for all maps of a method in a line."
+)
+
+
 def heat_quality(quality: pd.DataFrame, name: str) -> Table:
     rows: list[list[Cell]] = []
     for row in records(quality):
         value = Interval(Number(row["value"]), Number(row["low"]), Number(row["high"]))
         note = "" if pd.isna(row.get("note")) else str(row.get("note"))
-        rows.append([str(row["measure"]).replace("_", " "), *names(str(row["method"]), str(row["class"])), value,
+        measure = {"iou": "IoU"}.get(str(row["measure"]), str(row["measure"]).replace("_", " "))
+        rows.append([measure, *names(str(row["method"]), str(row["class"])), value,
                      Number(float(row["n"]), 0, kind="count"), note])  # fmt: skip
     columns = ["Measure", "Method", "Class", "Value", "n", "Remark"]
     note = "95 % intervals over patients; from explain's quality.csv."

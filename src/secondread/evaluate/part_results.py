@@ -12,7 +12,7 @@ from secondread.evaluate.traces import Traces
 from secondread.metrics.scores import confusion_matrix, counts
 from secondread.pages import bars, confusion, forest, reliability, trade_offs
 from secondread.pages.blocks import Block, Folded, Section, Shown, Tabled, short_or_folded
-from secondread.pages.numbers import Number, metric_title
+from secondread.pages.numbers import Number, metric_title, shown
 from secondread.pages.tables import Cell, Interval, Name, Table
 
 
@@ -48,8 +48,8 @@ def bars_figure(record: Record, gallery: Gallery) -> Shown:
                 found.append({**row, "metric": metric_title(metric)})
     table = pd.DataFrame(found, columns=["arm", "model", "metric", "value", "low", "high"])
     return gallery.show(
-        "metrics", "Metrics on test", "Bars start at zero; whiskers are the intervals of the tables. Whether two "
-        "differ is not for overlapping whiskers to say: see the comparisons.",
+        "metrics", "Metrics on test", "Bars start at zero; whiskers are the intervals of the tables; a dash: not "
+        "defined. Whether two differ is not for overlapping whiskers to say: see the comparisons.",
         lambda: bars.figure(table, record.baseline),
     )  # fmt: skip
 
@@ -89,9 +89,7 @@ def confusion_figure(record: Record, gallery: Gallery) -> Shown:
     counts, rates = decisions(record)
     title = "Decisions on test"
     if record.task == "multilabel":
-        caption = (
-            "Cases of each label that were found and missed, and false alarms, summed over the trainings of a recipe."
-        )
+        caption = "Images of each label: found, missed, and false alarms, summed over the trainings of a recipe."
         return gallery.show("confusion", title, caption, lambda: confusion.per_label(rates, record.classes))
     caption = (
         "Rows are the truth, columns the decision at the frozen thresholds; per cent of each true class. Counts are "
@@ -128,8 +126,8 @@ def comparisons_section(record: Record, gallery: Gallery) -> Section | None:
     if main.rows:
         title = f"Difference in {metric_title(look.primary)} to {record.baseline}"
         blocks = [Tabled(main), gallery.show(
-            "forest", title, "Squares: difference on test; lines: its interval. Colours follow the corrected verdict, "
-            "not the line alone.", lambda: forest.figure(_forest_rows(record), title),
+            "forest", title, "Marks: difference on test; lines: its interval. Mark and colour follow the corrected "
+            "verdict, not the line alone.", lambda: forest.figure(_forest_rows(record), title),
         )]  # fmt: skip
     for table, fold in (
         (tables.special_differences(record), "Simultaneous intervals, folds, blocks"),
@@ -158,7 +156,7 @@ def calibration_section(record: Record, gallery: Gallery, traces: Traces) -> Sec
         ),
         Tabled(_lines(record, traces)),
         Tabled(_proper(record)),
-        Tabled(_points(record)),
+        short_or_folded(_points(record)),
         gallery.show(
             "decision", "Decision curves", "Net benefit of acting on the calibrated probability, against treating all "
             "and none (Vickers and Elkin, 2006), over the probability at which one would act.",
@@ -214,7 +212,11 @@ def _points(record: Record) -> Table:
     for one in record.judged:
         point = one.point
         of_classes = ", ".join(f"{name} {cut:.3f}" for name, cut in zip(point.classes, point.thresholds, strict=True))
-        shift = "none" if not any(point.prior_correction) else ", ".join(f"{s:+.2f}" for s in point.prior_correction)
+        shift = (
+            ", ".join(shown(s, 2, signed=True) for s in point.prior_correction)
+            if any(point.prior_correction)
+            else "none"
+        )
         heat = ", ".join(f"{slope:.2f}" for slope, _ in point.platt) or f"{point.temperature:.2f}"
         member = f"{one.predicted.trial.repeat} / {one.predicted.trial.fold} / {one.predicted.trial.seed}"
         rows.append([*names(one.predicted.arm, one.predicted.model), member, shift, heat, of_classes])

@@ -42,11 +42,14 @@ def subset_tables(record: Record) -> list[Table]:
 def subsets_section(record: Record, gallery: Gallery) -> Section:
     tables = {table.name: table for table in subset_tables(record)}
     blocks: list[Block] = []
-    if groups := tables.get("table-subgroups"):
+    groups, drawn = tables.get("table-subgroups"), _forest_rows(record)
+    if groups and not drawn["value"].notna().any():
+        blocks += [Heading("Subgroups"), short_or_folded(groups)]
+    elif groups:
         title = f"{metric_title(Lookup.of(record).primary)} by subgroup"
         blocks += [Heading("Subgroups"), gallery.show(
             "subgroups", title, "The picked recipe (and the baseline with the same network). Overlapping lines do not "
-            "prove that groups are served alike.", lambda: forest.figure(_forest_rows(record), title, zero=None),
+            "prove that groups are served alike.", lambda: forest.figure(drawn, title, zero=None),
         ), Folded("The same as a table", [Tabled(groups)])]  # fmt: skip
     if left := tables.get("table-left-out"):
         blocks += [Heading("Shift"), Tabled(left), _small(SHIFT)]

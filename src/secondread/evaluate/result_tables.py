@@ -106,13 +106,18 @@ def differences(record: Record) -> Table:
     caption = f"{metric_title(look.primary)} on test: difference to {record.baseline}"
     note = (
         "Positive: the arm is higher. p: paired test on the same test rows; corrected by Holm over all rows of this "
-        "table. Smallest shown: the true difference that four of five such test sets would show. False claim: "
-        "probability that the arm is not more accurate (Christodoulou and others, 2025)."
+        "table. Smallest shown: the true difference that four of five such test sets would show if it "
+        "were the only one compared. "
+        f"{FALSE_CLAIM}"
     )
     return Table("table-differences", caption, ["Arm", "Model", *COMPARED], body, note)
 
 
 COMPARED = ("Difference", "", "p", "p corrected", "Smallest shown", "False claim", "Verdict")
+FALSE_CLAIM = (
+    "False claim: probability that the arm is not the more accurate one, whatever the metric of the row "
+    "(Christodoulou and others, 2025)."
+)
 
 
 def other_differences(record: Record) -> Table:
@@ -123,7 +128,10 @@ def other_differences(record: Record) -> Table:
         reach = _reach(rows)
         body += [[metric_title(metric), *names(r["arm"], r["model"]), *comparison_cells(r, reach)] for r in rows]
     caption = f"Every other metric on test: difference to {record.baseline}"
-    note = "Corrected by Holm within each metric. Log loss, Brier score, ECE and Hamming loss are better when lower."
+    note = (
+        "Corrected by Holm within each metric. Log loss, Brier score, ECE and Hamming loss are better when lower. "
+        f"{FALSE_CLAIM}"
+    )
     return Table("table-differences-all", caption, ["Metric", "Arm", "Model", *COMPARED], body, note)
 
 
@@ -159,7 +167,8 @@ def apart(record: Record, prefix: str, name: str, caption: str, note: str = "") 
     own = s[s["split"].str.startswith(prefix) & (s["repeat"] == -1)]
     if own.empty:
         return None
-    metrics = list(dict.fromkeys(own["metric"]))
+    first = Lookup.of(record).primary
+    metrics = sorted(dict.fromkeys(own["metric"]), key=lambda name: (name != first, *_place(name)))
     rows: list[list[Cell]] = []
     for (split, arm, model), group in own.groupby(["split", "arm", "model"], sort=False):
         found = {row["metric"]: interval_of(row) for row in records(group)}
@@ -215,6 +224,11 @@ def _whisker(found: Interval | None, left: float, right: float) -> Cell:
     if found is None:
         return Whisker(math.nan, math.nan, math.nan, left, right)
     return Whisker(found.value.value, found.low.value, found.high.value, left, right)
+
+
+def _place(metric: str) -> tuple[int, str]:
+    """Where a metric stands among others: the same order in every table."""
+    return (FIRST.index(metric) if metric in FIRST else len(FIRST), metric)
 
 
 def _scale(found: list[Interval | None]) -> tuple[float, float]:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from secondread.evaluate.blocks import EVERY_MODEL
+from secondread.evaluate.cautions import cautions
 from secondread.evaluate.leakage import MARK, stamp
 from secondread.evaluate.lookup import Lookup, difference_of, records
 from secondread.evaluate.record import Record
@@ -31,7 +32,7 @@ def summary_of(record: Record) -> dict[str, Any]:
 def sentences(record: Record) -> list[Sentence]:
     look = Lookup.of(record)
     first = [compared(record, look), picked(record, look)]
-    claims = [*failed(record.evidence), *treatments(record, look), *networks(record, look)]
+    claims = [*failed(record.evidence), *cautions(record), *treatments(record, look), *networks(record, look)]
     return [*first, *claims, certainty(record), suspect(record)]
 
 
@@ -114,7 +115,7 @@ def treatments(record: Record, look: Lookup) -> list[Sentence]:
     for arm in dict.fromkeys(rows["arm"]):
         own = records(rows[rows["arm"] == arm])
         for row in own:
-            row["once"] = record.evidence.trainings(arm, row["model"]) == 1
+            row |= {"once": record.evidence.trainings(arm, row["model"]) == 1, "alone": len(rows) == 1}
         one = _treatment(arm, record.baseline, metric, own)
         told.append(Sentence(one.lead, [*one.pieces, *_over_blocks(record, arm)], one.tone))
     return told
@@ -129,14 +130,8 @@ def _over_blocks(record: Record, arm: str) -> list[Any]:
         return []
     row = found[0]
     if row["verdict"] == "no difference shown":
-        return [" Over all networks and trainings together no effect is shown (", *_ranged(difference_of(row)), ")."]
-    return [
-        " Over all networks and trainings together it is ",
-        row["verdict"],
-        " (",
-        *_ranged(difference_of(row)),
-        ").",
-    ]
+        return [" Over all networks and trainings together no effect is shown: ", *_ranged(difference_of(row)), "."]
+    return [" Over all networks and trainings together it is ", row["verdict"], ": ", *_ranged(difference_of(row)), "."]
 
 
 def _treatment(arm: str, baseline: str, metric: str, rows: list[dict[str, Any]]) -> Sentence:
@@ -154,13 +149,14 @@ def _of_kind(kind: str, rows: list[dict[str, Any]], baseline: str, metric: str, 
     alike = len(rows) > 1 and not with_names
     if kind in ("better", "worse"):
         where = networks or [" with every network"] if with_names or alike else []
-        once = ", over one training of each: another seed may say otherwise" if all(row["once"] for row in rows) else ""
-        heading: list[Any] = ["It is ", kind, " than ", Name(baseline), *where, f" ({metric_word(metric)}: "]
-        return [*heading, *_named(rows), f"){once}."]
+        once = "; over one training of each, another seed may say otherwise" if all(row["once"] for row in rows) else ""
+        heading: list[Any] = ["It is ", kind, " than ", Name(baseline), *where, f" in {metric_word(metric)}: "]
+        return [*heading, *_named(rows), f"{once}."]
     where = networks or [" with any network"] if with_names or alike else []
     if kind == "no difference shown":
         biggest = max((row["mde"] for row in rows if math.isfinite(row["mde"])), default=math.nan)
-        seen = ["; a true difference of ", Number(biggest), " would most likely have been seen"] if biggest > 0 else []
+        one = "; a true difference of " if rows[0]["alone"] else "; in one comparison alone a true difference of "
+        seen = [one, Number(biggest), " would most likely have been seen"] if biggest > 0 else []
         return ["No difference to ", Name(baseline), " is shown", *where, *seen, "."]
     if all(math.isnan(row["difference"]) for row in rows):
         return ["It could not be compared with ", Name(baseline), *where, ": the score is not defined on these rows."]

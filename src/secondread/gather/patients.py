@@ -95,4 +95,4 @@ def patients_by_name(paths: Sequence[str]) -> dict[str, list[str | None]]:
 
 
 def _count_note(rule: str, named: pd.Series) -> str:
-    return f"patients: {rule} names {named.nunique()} of {int(named.notna().sum())} images ({len(named)} in all)"
+    return f"patients: {rule}: {named.nunique()} patients in {int(named.notna().sum())} of {len(named)} images"

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from secondread.pages.numbers import MISSING
 from secondread.pages.style import INK, Pen, legend_below, nothing, panels, pens, styled, words
 
 
@@ -38,8 +39,10 @@ def _groups(axes: Axes, scores: pd.DataFrame, models: list[str], colours: dict[s
         has = np.isfinite(whiskers).all(axis=0)
         axes.errorbar(
             places[has], value[has], yerr=np.maximum(whiskers[:, has], 0), fmt="none", ecolor=INK, elinewidth=0.8,
-            capsize=1.5, capthick=0.8,
+            capsize=1.5, capthick=0.8, clip_on=False,
         )  # fmt: skip
+        for place in places[np.isnan(value)]:  # else what is not defined looks like a zero
+            axes.text(place, 0, MISSING, ha="center", va="bottom", fontsize=7, color=pen.colour)
     axes.set_xticks(range(len(models)), [words(model, 16) for model in models])
     if sum(len(words(model, 16)) + 2 for model in models) > 26:  # names would run into each other
         for label in axes.get_xticklabels():

@@ -91,6 +91,8 @@ def per_label(rates: pd.DataFrame, classes: Sequence[str]) -> Figure:
         axes.set_yticks(range(len(classes)), [words(name, 22) for name in classes], fontsize=6.5)
         axes.set_ylim(len(classes) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)
+        if place + across >= len(pairs):
+            axes.set_xlabel("images")
     for unused in range(len(pairs), across * down):
         grid[unused // across][unused % across].set_visible(False)
     handles, labels = grid[0][0].get_legend_handles_labels()

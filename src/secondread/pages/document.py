@@ -20,7 +20,8 @@ HEAVY = 300_000
 """An SVG above this many bytes is embedded as PNG."""
 SHORT = 28
 """A name up to this length is not broken over lines in a table."""
-DARK = {INK: "#e4e7ea", SOFT: "#9aa4ad", FAINT: "#3a434b", "#4d565e": "#a9b3bb", "#1b1b1b": "#1b1b1b"}
+DARK = {INK: "#e4e7ea", SOFT: "#9aa4ad", FAINT: "#3a434b", "#4d565e": "#a9b3bb", "#1b1b1b": "#1b1b1b",
+        "#0072b2": "#3f9fdc", "#8c6d31": "#b8934c", "#5b4a9e": "#9a8ae0", "#d55e00": "#e8762c"}  # fmt: skip
 
 
 def render(template: str, **context: Any) -> str:
@@ -130,7 +131,7 @@ def follow_mode(svg: str) -> str:
     svg = svg.replace(f"fill: {PAPER}", "fill: none", 1)
     light = "".join(f"{name}:{colour};" for colour, name in names.items())
     dark = "".join(f"{names[colour]}:{other};" for colour, other in DARK.items())
-    sheet = f"<style>:root{{{light}}}@media (prefers-color-scheme: dark){{:root{{{dark}}}}}</style>"
+    sheet = f"<style>:root{{{light}}}@media screen and (prefers-color-scheme: dark){{:root{{{dark}}}}}</style>"
     start = svg.index("<defs>")
     return svg[:start] + sheet + svg[start:]
 

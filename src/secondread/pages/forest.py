@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from secondread.pages.style import BAD, GOOD, INK, NEUTRAL, SOFT, blank, nothing, styled, words
 
+MARKER_OF = {"better": "^", "worse": "v", "no difference shown": "s", "too few cases": "x"}
 COLOUR_OF = {"better": GOOD, "worse": BAD, "no difference shown": NEUTRAL, "too few cases": "#b0b7bd"}
 
 
@@ -29,10 +30,11 @@ def figure(rows: pd.DataFrame, title: str, zero: float | None = 0.0) -> Figure:
         ticks.append((place, words(group, 44), True))
         place += 1
         for row in rows[rows["group"] == group].itertuples():
-            colour = COLOUR_OF.get(str(getattr(row, "verdict", "")), GOOD)
+            told = str(getattr(row, "verdict", ""))
+            colour, marker = COLOUR_OF.get(told, GOOD), MARKER_OF.get(told, "s")
             if np.isfinite(row.low) and np.isfinite(row.high):  # type: ignore[arg-type]
                 axes.plot([row.low, row.high], [place, place], color=colour, lw=1.6)
-            axes.plot([row.value], [place], marker="s", ms=4.2, color=colour)
+            axes.plot([row.value], [place], marker=marker, ms=4.2, color=colour)
             ticks.append((place, words(row.label, 40), False))
             place += 1
     axes.set_yticks([tick[0] for tick in ticks], [tick[1] for tick in ticks])
@@ -55,6 +57,6 @@ def _key(drawn: Figure, rows: pd.DataFrame) -> None:
     here = [verdict for verdict in COLOUR_OF if verdict in set(rows["verdict"])]
     axes = drawn.axes[0]
     for verdict in here:
-        axes.plot([], [], color=COLOUR_OF[verdict], marker="s", ms=4.2, label=verdict)
+        axes.plot([], [], color=COLOUR_OF[verdict], marker=MARKER_OF[verdict], ms=4.2, label=verdict)
     axes_handles = axes.get_legend_handles_labels()
     drawn.legend(*axes_handles, loc="outside lower center", ncols=len(here))

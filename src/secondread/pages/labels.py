@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from secondread.pages.style import COLOURS, INK, blank, nothing, styled, words
 
-SPLIT_COLOURS = {"train": "#4d565e", "val": COLOURS[4], "test": COLOURS[0]}
+SPLIT_COLOURS = {"all": COLOURS[0], "train": "#4d565e", "val": COLOURS[4], "test": COLOURS[0]}
 
 
 @styled
@@ -32,7 +32,8 @@ def distribution(counts: pd.DataFrame) -> Figure:
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.12)
     axes.set_xlabel("images")
-    drawn.legend(loc="outside lower center", ncols=3)
+    if len(table.columns) > 1:
+        drawn.legend(loc="outside lower center", ncols=3)
     return drawn
 
 

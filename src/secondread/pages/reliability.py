@@ -37,6 +37,7 @@ def figure(bins: pd.DataFrame) -> Figure:
         axes.set_aspect("equal")
         axes.set_title(words(name, 30))
         axes.set_xlabel("predicted probability")
-    grid[0].set_ylabel("observed share")
+        if axes.get_subplotspec().is_first_col():  # type: ignore[union-attr]
+            axes.set_ylabel("observed share")
     legend_below(drawn, grid)
     return drawn

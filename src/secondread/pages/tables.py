@@ -59,7 +59,7 @@ class Verdict:
 
     @property
     def mark(self) -> str:
-        return {"better": "▲", "worse": "▼", "no difference shown": "=", "too few cases": "…"}.get(self.text, "")
+        return {"better": "▲", "worse": "▼", "no difference shown": "·", "too few cases": "…"}.get(self.text, "")
 
 
 Cell = str | Name | Number | Interval | Whisker | Verdict | None

@@ -83,6 +83,7 @@ def decision(curves: pd.DataFrame, baseline: str | None = None) -> Figure:
         axes.set_ylim(-0.12 * max(best, 0.05), 1.1 * max(best, 0.05))
         axes.set_title(words(name))
         axes.set_xlabel("threshold probability")
-    grid[0].set_ylabel("net benefit")
+        if axes.get_subplotspec().is_first_col():  # type: ignore[union-attr]
+            axes.set_ylabel("net benefit")
     legend_below(drawn, grid)
     return drawn

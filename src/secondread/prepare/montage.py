@@ -26,12 +26,12 @@ def strips(groups: Sequence[Sequence[NDArray[np.uint8]]], across: int, rows: int
             used = 0
         lines[-1].append(shown)
         used += len(shown)
-    return _drawn(lines[:rows], across)
+    return _drawn(lines[:rows])
 
 
-def _drawn(lines: Sequence[Sequence[Sequence[NDArray[np.uint8]]]], across: int) -> str:
-    width = across * (TILE + GAP)
-    canvas = np.full((len(lines) * (TILE + GAP), width), 255, np.uint8)
+def _drawn(lines: Sequence[Sequence[Sequence[NDArray[np.uint8]]]]) -> str:
+    width = max(sum(len(group) * TILE + GAP for group in line) for line in lines) - GAP
+    canvas = np.full((len(lines) * (TILE + GAP) - GAP, width), 255, np.uint8)
     for row, line in enumerate(lines):
         left = 0
         for group in line:

@@ -36,7 +36,7 @@ def audit_page(result: Audited, name: str, notes: Sequence[str]) -> str:
     report = Report(
         title=name,
         about="What was found in the images before anything was trained on them.",
-        facts=[("images", count(told["files"])), ("classes", count(len(m.classes))), ("task", told["task"])],
+        facts=[("Images", count(told["files"])), ("Classes", count(len(m.classes))), ("Task", told["task"])],
         banners=[Banner("SHORTCUT", banner.removeprefix("SHORTCUT: ")) for banner in result.banners],
         sentences=_sentences(result, told),
         tiles=_tiles(told),
@@ -70,8 +70,9 @@ def _capital(message: str) -> str:
 
 def _tiles(told: dict[str, Any]) -> list[Tile]:
     wanted = [
-        ("readable", "readable"), ("distinct", "distinct_bytes"), ("exact groups", "exact_groups"),
-        ("near groups", "near_groups"), ("patients", "patients"), ("in several classes", "patients_across_classes"),
+        ("Readable images", "readable"), ("Distinct files", "distinct_bytes"),
+        ("Groups of identical files", "exact_groups"), ("Groups of near duplicates", "near_groups"),
+        ("Patients", "patients"), ("Patients in several classes", "patients_across_classes"),
     ]  # fmt: skip
     return [Tile(what, count(told[key])) for what, key in wanted]
 
@@ -118,7 +119,7 @@ def _probe_blocks(result: Audited) -> list[Block]:
     if not rows:
         return [Words(Sentence("", ["The probes were not asked for, or there are too few images."]))]
     note = "Cross-validated by patient; 0.5 is chance. What a small model can do here, a network can do too."
-    columns = ["seen", "AUROC", "remark"]
+    columns = ["Seen", "AUROC", "Remark"]
     table = Table("probes", "What tells the classes apart without anatomy", columns, rows, note, False)
     blocks: list[Block] = [Tabled(table)]
     site = result.material.rows["site"]
@@ -143,12 +144,12 @@ def _crosstab(what: str, names: pd.Series, m: Material) -> Table:
     for name in usual:
         own = (names == name).fillna(False).to_numpy(dtype=bool)
         rows.append([Name(str(name)), *(count(int(n)) for n in (m.labels[own] == 1).sum(axis=0))])
-    return Table(f"by-{what}", f"{what.capitalize()} by class", [what, *m.classes], rows, result=False)
+    return Table(f"by-{what}", f"{what.capitalize()} by class", [what.capitalize(), *m.classes], rows, result=False)
 
 
 def _label_blocks(m: Material) -> list[Block]:
     kept = m.rows["dropped"].isna().to_numpy()
-    columns = ["class", "gathered", "clean", "uncertain", "not said"]
+    columns = ["Class", "Gathered", "Clean", "Uncertain", "Not said"]
     rows: list[list[Cell]] = [
         [Name(name), count(int((m.labels[:, k] == 1).sum())), count(int((m.labels[kept, k] == 1).sum())),
          count(int((m.labels[kept, k] == -1).sum())), count(int(np.isnan(m.labels[kept, k]).sum()))]
@@ -176,7 +177,7 @@ def _label_blocks(m: Material) -> list[Block]:
 def _given(rows: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
     given = rows["split_given"]
     if given.isna().all():
-        return {"train": np.ones(len(rows), dtype=bool)}
+        return {"all": np.ones(len(rows), dtype=bool)}
     return {str(name): (given == name).fillna(False).to_numpy(dtype=bool) for name in given.dropna().unique()}
 
 
@@ -187,7 +188,7 @@ def _image_blocks(m: Material) -> list[Block]:
     sizes = (facts["width"].astype(int).astype(str) + " × " + facts["height"].astype(int).astype(str)).value_counts()
     rows: list[list[Cell]] = [[str(size), count(int(number))] for size, number in sizes.head(12).items()]
     note = f"{len(sizes)} different sizes in all" if len(sizes) > 12 else ""
-    blocks: list[Block] = [Tabled(Table("sizes", "Sizes in pixels", ["size", "images"], rows, note, False))]
+    blocks: list[Block] = [Tabled(Table("sizes", "Sizes in pixels", ["Size", "Images"], rows, note, False))]
     means, numbers, examples = {}, {}, []
     for k, name in enumerate(m.classes):
         own = np.flatnonzero((m.labels[:, k] == 1) & m.readable)

@@ -47,7 +47,7 @@ class CollapseWatch:
         if self.bad >= CHECKS_IN_A_ROW:
             told = (
                 f"{self.name} has collapsed at step {step}: its images differ {share:.0%} as much as real ones. "
-                "Try wgan_gp, a lower lr, or `augment: [translation, cutout]`"
+                "Try another GAN (wgan_gp collapses least), a lower lr, or `augment: [translation, cutout]`"
             )
             if self.stop:
                 raise BadData(told)

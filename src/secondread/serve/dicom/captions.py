@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from secondread.images.lettering import letters
 from secondread.models.bundle.card import DISCLAIMER
 from secondread.serve.reads.models import Read
-from secondread.serve.reads.words import verdict_of
+from secondread.serve.reads.words import about_map, verdict_of
 
 NARROWEST = 320
 
@@ -20,7 +20,7 @@ def with_caption(pixels: NDArray[np.uint8], read: Read) -> NDArray[np.uint8]:
     lines = [
         verdict.headline,
         verdict.sentence,
-        "Attention map: shows what moved the score, not lesion borders." if read.heat else "No attention map.",
+        about_map(read) if read.heat else "No attention map.",
         f"{read.bundle.name} {read.bundle.short}. {DISCLAIMER}",
     ]
     height, width = pixels.shape[:2]

@@ -17,6 +17,10 @@ TONES = {
 }
 
 
+NAMED = 4
+"""Findings in a headline; the sentence under it names all."""
+
+
 @dataclass(frozen=True)
 class Bar:
     """One class: calibrated probability, where it is decided and where it is uncertain, all 0..1."""
@@ -64,6 +68,17 @@ def verdict_of(read: Read, card: dict[str, Any]) -> Verdict:
     return Verdict(_headline(decided, card), _reasons(decided, bars, card), tone, bars, texts)
 
 
+def mapped_class(read: Read) -> str:
+    """The class whose attention map stands in reports: the first decided one, else the most probable."""
+    chances: dict[str, float] = (read.result or {})["probabilities"]
+    return read.decided[0] if read.decided else max(chances, key=lambda name: chances[name])
+
+
+def about_map(read: Read) -> str:
+    """What is said under an attention map."""
+    return f"Attention map of {spoken(mapped_class(read))}: shows what moved the score, not lesion borders."
+
+
 def percent(share: float, digits: int = 0) -> str:
     """A probability as people read it; never 0 % or 100 %, which no model can know."""
     edge = 0.01 / 10**digits
@@ -109,14 +124,14 @@ def _headline(decided: list[Bar], card: dict[str, Any]) -> str:
     if not decided:
         return "No finding"
     names = [bar.name for bar in decided]
-    return _capital(names[0]) if len(names) == 1 else f"{len(names)} findings: {_listed(names)}"
+    return _capital(names[0]) if len(names) == 1 else f"{len(names)} findings: {_first(names)}"
 
 
 def _reasons(decided: list[Bar], bars: list[Bar], card: dict[str, Any]) -> str:
     if card["task"] == "multilabel":
         if not decided:
             return "None of the findings this model looks for reaches its threshold."
-        return "Each of them reaches its threshold." if len(decided) > 1 else _above(decided[0])
+        return _above(decided[0]) if len(decided) == 1 else f"{_which(decided)} reaches its threshold."
     bar = decided[0]
     if card["task"] == "binary":
         other = next(found for found in bars if not found.decided)
@@ -151,19 +166,25 @@ def _below(bar: Bar) -> str:
 
 def _unsure_headline(bars: list[Bar]) -> str:
     doubtful = [bar.name for bar in bars if bar.doubtful]
-    return f"Uncertain: {_listed(doubtful)}" if doubtful else "Uncertain"
+    return f"Uncertain: {_first(doubtful)}" if doubtful else "Uncertain"
 
 
 def _unsure_sentence(bars: list[Bar]) -> str:
-    said = "; ".join(_doubt(bar, bar.band) for bar in bars if bar.doubtful and bar.band is not None)
-    return f"{_capital(said)}. In this range the model was too often wrong on validation images, so it does not decide."
+    doubts = [(bar.name, *_doubt(bar, bar.band)) for bar in bars if bar.doubtful and bar.band is not None]
+    because = "the model was too often wrong on validation images, so it does not decide."
+    if len(doubts) == 1:
+        name, chance, where = doubts[0]
+        return f"The probability of {name} is {chance}, {where}. There {because}"
+    each = "; ".join(f"{name} {chance}, {where}" for name, chance, where in doubts)
+    return f"The probabilities of {len(doubts)} findings lie where {because} These are {each}."
 
 
-def _doubt(bar: Bar, band: tuple[float, float]) -> str:
+def _doubt(bar: Bar, band: tuple[float, float]) -> tuple[str, str]:
+    """The probability, and the uncertain range that it lies in."""
     if band[0] <= 0.0 or bar.probability < band[0]:
         chance, limit = below(bar.probability, band[1])
-        return f"{bar.name} has {chance}, below {limit}"
-    return f"{bar.name} has {bar.percent}, between {percent(band[0])} and {percent(band[1])}"
+        return chance, f"below {limit}"
+    return bar.percent, f"between {percent(band[0])} and {percent(band[1])}"
 
 
 def _in_doubt(probability: float, band: list[float] | None, decided: bool, task: str) -> bool:
@@ -191,6 +212,18 @@ def _sentence(text: str) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def _which(decided: list[Bar]) -> str:
+    """All findings, where the headline names the first of them only: a picture of the words must not hide any."""
+    if len(decided) <= NAMED:
+        return "Each of them"
+    return f"Each of {_listed([bar.name for bar in decided])}"
+
+
+def _first(names: list[str]) -> str:
+    """As many names as a headline holds."""
+    return _listed(names if len(names) <= NAMED else [*names[: NAMED - 1], f"{len(names) - NAMED + 1} more"])
 
 
 def _listed(names: list[str]) -> str:

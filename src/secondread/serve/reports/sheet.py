@@ -13,11 +13,12 @@ from secondread.models.bundle.overlay import colours, onto_image, shrunk
 from secondread.serve.reads.models import Read
 from secondread.serve.reads.pixels import StoredPixels
 from secondread.serve.reads.reading import unpacked_heat
-from secondread.serve.reads.words import Bar, Verdict, verdict_of
+from secondread.serve.reads.words import Bar, Verdict, about_map, mapped_class, verdict_of
 from secondread.serve.reports.pdf import AVERAGE_WIDTH, HEIGHT, WIDTH, PdfPage, lines_of
 
 MARGIN = 48.0
 GREY, PALE, INK, AMBER = (0.38, 0.43, 0.5), (0.91, 0.93, 0.95), (0.09, 0.36, 0.46), (0.99, 0.95, 0.85)
+BROWN = (0.48, 0.31, 0.0)
 PICTURE = 230.0
 NAME = 150.0
 """For the name of a class, before its bar."""
@@ -62,11 +63,8 @@ def picture_with_heat(
     if maps is None or read.state == "refused":
         return shown, None
     card = read.bundle.card
-    decided = read.decided
-    chances = (read.result or {})["probabilities"]
-    name = decided[0] if decided else max(chances, key=lambda key: chances[key])
     height, width = shown.shape[:2]
-    heat = onto_image(maps[card["classes"].index(name)], height, width, card["fit"], card["crop_border"])
+    heat = onto_image(maps[card["classes"].index(mapped_class(read))], height, width, card["fit"], card["crop_border"])
     rgb = np.repeat(shown[..., None], 3, axis=2) if shown.ndim == 2 else shown
     opacity = (STRONGEST * np.sqrt(np.clip(heat, 0, 1)))[..., None]
     mixed = rgb * (1.0 - opacity) + colours(heat) * opacity
@@ -81,20 +79,20 @@ def _pictures(page: PdfPage, y: float, read: Read, stored: StoredPixels) -> floa
     if heated is not None:
         left = WIDTH - MARGIN - PICTURE
         page.picture(left, y - height, width, height, heated)
-        caption = "Attention map: shows what moved the score, not lesion borders."
-        page.text(left, y - height - 12, caption, 7.5, colour=GREY)
-    return y - height - 14
+        for at, line in enumerate(lines_of(about_map(read), PICTURE, 7.5)[:2]):
+            page.text(left, y - height - 12 - 9 * at, line, 7.5, colour=GREY)
+    return y - height - 20
 
 
 def _bars(page: PdfPage, y: float, verdict: Verdict, floor: float) -> float:
     """As many as there is room for above `floor`, what was decided before what was not."""
     left, wide = MARGIN + NAME, WIDTH - 2 * MARGIN - NAME - 50
     room = min(MOST_BARS, max(1, int((y - floor - BELOW_BARS) / 18)))
-    shown = sorted(verdict.bars, key=lambda bar: not bar.decided)[:room]
+    shown = sorted(verdict.bars, key=lambda bar: not (bar.decided or bar.doubtful))[:room]
     for bar in shown:
-        page.paragraph(MARGIN, y, bar.name, NAME - 14, 10, bold=bar.decided, floor=y)
+        page.paragraph(MARGIN, y, bar.name, NAME - 14, 10, bold=bar.decided or bar.doubtful, floor=y)
         page.box(left, y - 1, wide, 8, PALE)
-        page.box(left, y - 1, wide * bar.probability, 8, INK if bar.decided else GREY)
+        page.box(left, y - 1, wide * bar.probability, 8, BROWN if bar.doubtful else INK if bar.decided else GREY)
         if bar.threshold is not None:
             page.box(left + wide * bar.threshold - 0.6, y - 4, 1.2, 14, (0.1, 0.1, 0.1))
         page.text(left + wide + 10, y, _said(bar), 9)
