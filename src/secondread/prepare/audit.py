@@ -95,7 +95,7 @@ def _probes(m: Material) -> dict[str, dict[str, Any]]:
     if not kept.any() or not m.seen.looked:
         return {}
     rows, facts = m.rows[kept].reset_index(drop=True), m.seen.facts[kept].reset_index(drop=True)
-    return probes(rows, facts, m.seen.small[np.flatnonzero(kept)], m.labels[kept], m.task, m.classes)
+    return probes(rows, facts, m.seen.small.at(np.flatnonzero(kept)), m.labels[kept], m.task, m.classes)
 
 
 def _shortcuts(probed: dict[str, dict[str, Any]]) -> list[Finding]:
