@@ -16,12 +16,14 @@ from PIL import Image
 
 from secondread.core.errors import BadData
 from secondread.core.files import read_json
+from secondread.core.spec import Prepare
 from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import parse_study
-from secondread.core.tables import read_dataset, read_table
+from secondread.core.tables import Dataset, read_dataset, read_table
 from secondread.gather import run as gather
 from secondread.images.phantom import PhantomSpec, write_phantom
 from secondread.prepare import memory, run, seen
+from secondread.prepare.audit import audited, material_of
 from secondread.prepare.clean import Cleaned, cleaned
 from secondread.prepare.groups import clusters
 from secondread.prepare.near import ALIKE, FULL, _Pictures, near_duplicates
@@ -186,6 +188,24 @@ def test_an_audit_that_was_killed_goes_on_where_it_stopped(tmp_path: Path, monke
     monkeypatch.setattr(memory, "look", lambda jobs: (again.extend(jobs), look(jobs))[1])
     assert audit_folder(tmp_path / "data").as_dict() == whole
     assert len(again) == 5
+
+
+def test_groups_of_duplicates_are_judged_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 300
+    rows = pd.DataFrame({"row_id": [f"{k:03}.png" for k in range(count)], "content_id": np.arange(count) // 3})
+    rows = rows.astype("string").assign(
+        patient=None, site=None, split_given=np.array(["train", "test"])[rows.index % 2]
+    )
+    labels = np.eye(2, dtype=np.float32)[(np.arange(count) // 3 % 2) * (np.arange(count) % 3 == 0)]
+    rows["y_a"], rows["y_b"] = labels.T
+    dataset, told = Dataset("binary", ["a", "b"], "", "table", "", {}, []), memory.Measured.nothing(rows)
+    material = material_of(cleaned(rows, told, dataset.classes, Prepare()), told, dataset, False)
+    asked, nunique = [], pd.Series.nunique
+    monkeypatch.setattr(pd.Series, "nunique", lambda one: (asked.append(1), nunique(one))[1])
+    found = audited(material, ["duplicates", "label_conflicts"]).as_dict()
+    assert [found[f"exact_groups{across}"] for across in ("", "_across_classes", "_across_splits")] == [100, 50, 100]
+    assert {one["code"]: one["count"] for one in found["findings"]}["label_conflicts"] == 150
+    assert len(asked) < 10
 
 
 def in_turn(function: Any, jobs: Any, chunk: int) -> Any:
