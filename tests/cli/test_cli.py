@@ -8,19 +8,25 @@ import re
 import shlex
 import subprocess
 import sys
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from typer.testing import CliRunner
 
 from models.tiny_bundle import tiny_bundle
+from secondread.cli import app
 from secondread.cli.data import phantom
 from secondread.cli.studies import _step_command, status, tune
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.registry import find, kinds
 from secondread.demo import commands
+from secondread.models.bundle import reading
 
 DRAWS = np.random.default_rng(0)
 
@@ -244,6 +250,34 @@ def test_reading_a_folder_without_files_says_so(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "bundle")
     (tmp_path / "empty").mkdir()
     refused(secondread("read", bundle, tmp_path / "empty"), 3, "there is no file")
+
+
+def test_readings_are_written_as_they_come_and_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Told(dict[str, Any]):
+        """A reading that can be watched."""
+
+    for k in range(40):
+        shown = np.random.default_rng(k).integers(0, 256, (32, 32), dtype=np.uint8)
+        Image.fromarray(shown).save(tmp_path / f"{k:02}.png")
+    kept: list[weakref.ref[Told]] = []
+    most, real = 0, reading.read_images
+
+    def watched(*given: Any, **named: Any) -> Iterator[Told]:
+        nonlocal most
+        for told in real(*given, **named):
+            one = Told(told)
+            kept.append(weakref.ref(one))
+            most = max(most, sum(ref() is not None for ref in kept))
+            yield one
+
+    monkeypatch.setattr(reading, "read_images", watched)
+    bundle = tiny_bundle(tmp_path.with_name("bundle"), gate=False)
+    made = CliRunner().invoke(app, ["read", str(bundle), str(tmp_path), "--csv", str(tmp_path / "told.csv")])
+    assert made.exit_code == 0, made.output
+    table = (tmp_path / "told.csv").read_text().splitlines()
+    assert len(table) == 1 + len(kept) == 41
+    assert table[1].startswith(f"{tmp_path / '00.png'},")
+    assert most <= 2
 
 
 def test_the_commands_that_the_demo_names_work_in_folders_with_spaces() -> None:

@@ -9,8 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from secondread.core import studydir
 from secondread.core.errors import BadData
-from secondread.core.files import atomic_path, clear_abandoned, read_json, write_json, write_text
+from secondread.core.files import (
+    atomic_path,
+    clear_abandoned,
+    read_json,
+    sha256_of_file,
+    write_json,
+    write_text,
+)
 from secondread.core.studydir import StudyDir, Unit, slug
 
 
@@ -135,3 +143,19 @@ def test_a_slash_in_a_name_becomes_two_hyphens(tmp_path: Path) -> None:
     assert slug("arm", "timm/vit", "r0f0s0") == "arm/timm--vit/r0f0s0"
     for path in (where.plan("../../x", 0, 0), where.gan("a/../..", "b/c", 0, 0, 0), where.operating("a", "../x")):
         assert path.resolve().is_relative_to(tmp_path.resolve())
+
+
+def test_a_file_that_many_units_read_is_hashed_once_until_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, hashed = tmp_path / "rows.parquet", []
+    write_text(table, "many rows")
+    os.utime(table, (1e9, 1e9))
+    monkeypatch.setattr(studydir, "sha256_of_file", lambda path: (hashed.append(path), sha256_of_file(path))[1])
+    units = [Unit("train", f"trial {number}", tmp_path / str(number), {}, [table]) for number in range(20)]
+    before = {unit.key() for unit in units}
+    assert (len(before), len(hashed)) == (1, 1)
+    write_text(table, "more rows")
+    os.utime(table, (1e9, 1e9))
+    assert before.isdisjoint({unit.key() for unit in units})
+    assert len(hashed) == 2

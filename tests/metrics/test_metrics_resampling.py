@@ -119,6 +119,19 @@ def test_leaving_patients_out_one_by_one_is_the_jack_knife() -> None:
     assert_allclose(np.sort(made), np.sort(expected), atol=1e-12)
 
 
+def test_few_are_left_out_at_once_where_many_labels_are_ranked_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    patients, given = simulated("multilabel")
+    drawn = resampling(patients, given.y_true, replicates=4)
+    together = leave_outs(given, drawn)
+    monkeypatch.setattr(module, "LEFT_OUT_ENTRIES", 16 * given.n * len(given.classes))
+    widths: list[int] = []
+    monkeypatch.setattr(module, "Tally", lambda *told: (widths.append(told[1].shape[1]), Tally(*told))[1])
+    apart = leave_outs(given, drawn)
+    assert sum(widths) == drawn.patients
+    assert max(widths) == 16
+    assert_allclose(apart.values, together.values, atol=1e-12)
+
+
 def test_any_statistic_can_be_replicated() -> None:
     patients, given = simulated("multiclass")
     drawn = resampling(patients, given.y_true, replicates=40)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,21 @@ from PIL import Image
 
 from secondread.core.errors import BadData
 from secondread.core.files import read_json
+from secondread.core.spec import Prepare
 from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import parse_study
-from secondread.core.tables import read_dataset, read_table
+from secondread.core.tables import Dataset, read_dataset, read_table
 from secondread.gather import run as gather
 from secondread.images.phantom import PhantomSpec, write_phantom
-from secondread.prepare import memory, run
+from secondread.prepare import memory, run, seen
+from secondread.prepare.audit import audited, material_of
 from secondread.prepare.clean import Cleaned, cleaned
 from secondread.prepare.groups import clusters
 from secondread.prepare.near import ALIKE, FULL, _Pictures, near_duplicates
 from secondread.prepare.near_search import candidate_pairs
 from secondread.prepare.probes import name_style
 from secondread.prepare.report import Audit, audit_folder
+from secondread.prepare.seen import SIDE, look
 
 
 @pytest.fixture(autouse=True)
@@ -62,8 +66,8 @@ def clean_rows(folder: Path, out: Path) -> Cleaned:
     where = StudyDir(out, folder)
     gather.run(study, where)
     rows = read_table(where.rows)
-    seen = memory.measured(rows, folder, where.cache, "refuse")
-    return cleaned(rows, seen, read_dataset(where.dataset).classes, study.prepare)
+    told = memory.measured(rows, folder, where.cache, "refuse")
+    return cleaned(rows, told, read_dataset(where.dataset).classes, study.prepare)
 
 
 def test_copies_are_found_and_nothing_else(defective: Path, tmp_path: Path) -> None:
@@ -133,6 +137,79 @@ def test_a_second_audit_looks_at_no_image_again(tmp_path: Path, monkeypatch: pyt
     write(tmp_path / "data" / "a" / "new.png", 77)
     with pytest.raises(TypeError):
         audit_folder(tmp_path / "data")
+
+
+def npz_rows(folder: Path, count: int) -> pd.DataFrame:
+    """Rows of an npz of as many tiny images, written into the folder."""
+    images = np.random.default_rng(5).integers(0, 256, (count, 16, 16), dtype=np.uint8)
+    np.savez(folder / "many.npz", images=images)
+    ids = [f"content {k}" for k in range(count)]
+    return pd.DataFrame({"content_id": ids, "path": "many.npz", "index": range(count)})
+
+
+def test_small_pictures_are_not_held_in_memory_and_an_npz_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, opened, entries = npz_rows(tmp_path, 320), [], seen.entries
+    monkeypatch.setattr(memory, "STRETCH", 16)
+    monkeypatch.setattr(seen, "entries", lambda path, wanted: (opened.append(path), entries(path, wanted))[1])
+    tracemalloc.start()
+    try:
+        made = memory.measured(rows, tmp_path, tmp_path / "cache", "refuse")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < len(rows) * SIDE * SIDE / 2
+    assert len(opened) == 1
+    told = dict(seen.look_inside(tmp_path / "many.npz", {2: 2, 317: 317}))
+    np.testing.assert_array_equal(made.small[np.array([317, 2])], np.stack([told[317].small, told[2].small]))
+
+
+def test_an_audit_that_was_killed_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for k in range(9):
+        write(tmp_path / "data" / ("a" if k % 2 else "b") / f"{k}.png", k)
+    whole = audit_folder(tmp_path / "data").as_dict()
+    monkeypatch.setenv("SECONDREAD_CACHE", str(tmp_path / "other"))
+    for name in ("STRETCH", "CHUNK"):
+        monkeypatch.setattr(memory, name, 4)
+    measured: list[Any] = []
+
+    def killed(jobs: Any) -> Any:
+        if len(measured) >= 4:
+            raise KeyboardInterrupt
+        measured.extend(jobs)
+        return look(jobs)
+
+    monkeypatch.setattr(memory, "in_processes", lambda function, jobs, chunk, few: in_turn(function, jobs, chunk))
+    monkeypatch.setattr(memory, "look", killed)
+    with pytest.raises(KeyboardInterrupt):
+        audit_folder(tmp_path / "data")
+    again: list[Any] = []
+    monkeypatch.setattr(memory, "look", lambda jobs: (again.extend(jobs), look(jobs))[1])
+    assert audit_folder(tmp_path / "data").as_dict() == whole
+    assert len(again) == 5
+
+
+def test_groups_of_duplicates_are_judged_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 300
+    rows = pd.DataFrame({"row_id": [f"{k:03}.png" for k in range(count)], "content_id": np.arange(count) // 3})
+    rows = rows.astype("string").assign(
+        patient=None, site=None, split_given=np.array(["train", "test"])[rows.index % 2]
+    )
+    labels = np.eye(2, dtype=np.float32)[(np.arange(count) // 3 % 2) * (np.arange(count) % 3 == 0)]
+    rows["y_a"], rows["y_b"] = labels.T
+    dataset, told = Dataset("binary", ["a", "b"], "", "table", "", {}, []), memory.Measured.nothing(rows)
+    material = material_of(cleaned(rows, told, dataset.classes, Prepare()), told, dataset, False)
+    asked, nunique = [], pd.Series.nunique
+    monkeypatch.setattr(pd.Series, "nunique", lambda one: (asked.append(1), nunique(one))[1])
+    found = audited(material, ["duplicates", "label_conflicts"]).as_dict()
+    assert [found[f"exact_groups{across}"] for across in ("", "_across_classes", "_across_splits")] == [100, 50, 100]
+    assert {one["code"]: one["count"] for one in found["findings"]}["label_conflicts"] == 150
+    assert len(asked) < 10
+
+
+def in_turn(function: Any, jobs: Any, chunk: int) -> Any:
+    return ((start, function(jobs[start : start + chunk])) for start in range(0, len(jobs), chunk))
 
 
 def test_probes_fire_where_the_site_is_the_class_and_only_there(tmp_path: Path) -> None:

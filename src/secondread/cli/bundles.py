@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,18 +44,20 @@ def read(
     opened = Bundle.open(bundle, threads, engine)  # type: ignore[arg-type]  # checked where it is opened
     if not as_json:
         typer.echo(f"{opened.card.name}: for research and education, not a medical device", err=True)
-    seen: list[dict[str, Any]] = []
-    for reading in read_images(opened, images, heatmaps=heatmaps):
-        seen.append(reading)
-        typer.echo(json.dumps(reading) if as_json else _in_a_line(reading))
-    if csv:
-        _write_csv(seen, opened.card.classes, csv)
-        typer.echo(csv, err=as_json)
-    if heatmaps:
-        typer.echo(heatmaps, err=as_json)
-    failed = sum(reading["status"] == "failed" for reading in seen)
-    if failed or not seen:
-        told = f"{failed} of {len(seen)} files could not be read" if seen else "there is no file in what was given"
+    counts = Counter[str]()
+    with _table(csv, opened.card.classes) as into_table:
+        for reading in read_images(opened, images, heatmaps=heatmaps):
+            counts[reading["status"]] += 1
+            into_table(reading)
+            typer.echo(json.dumps(reading) if as_json else _in_a_line(reading))
+    for written in (csv, heatmaps):
+        if written:
+            typer.echo(written, err=as_json)
+    failed = counts["failed"]
+    if failed or not counts:
+        told = (
+            f"{failed} of {counts.total()} files could not be read" if counts else "there is no file in what was given"
+        )
         typer.echo(f"secondread: {told}", err=True)
         raise typer.Exit(3)
 
@@ -66,23 +71,35 @@ def _in_a_line(reading: dict[str, Any]) -> str:
     return f"{reading['file']}\t{reading['status']}\t{decision}\t{chances}{reason}"
 
 
-def _write_csv(readings: list[dict[str, Any]], classes: list[str], path: Path) -> None:
-    import csv
-    import io
+@contextmanager
+def _table(path: Path | None, classes: list[str]) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """What takes readings one by one into the table that stands at `path` when all are read.
 
-    from secondread.core.files import write_text
+    It grows in the system's temporary folder: beside `path` it could lie among the files that are being read.
+    """
+    if path is None:
+        yield lambda reading: None
+        return
+    import csv
+    import tempfile
+    from shutil import copyfileobj
+
+    from secondread.core.files import atomic_path
 
     names = ["file", "content_id", "status", "reason", "decision", "bundle", "seconds", *(f"p_{c}" for c in classes)]
-    written = io.StringIO()
-    table = csv.DictWriter(written, names, extrasaction="ignore", lineterminator="\n")
-    table.writeheader()
-    for reading in readings:
-        flat = {f"p_{name}": p for name, p in (reading.get("probabilities") or {}).items()}
-        decision = reading.get("decision")
-        table.writerow(
-            reading | flat | {"decision": decision if isinstance(decision, str | None) else "|".join(decision)}
-        )
-    write_text(path, written.getvalue())
+    with tempfile.TemporaryFile("w+", encoding="utf8", newline="") as growing:
+        table = csv.DictWriter(growing, names, extrasaction="ignore", lineterminator="\n")
+        table.writeheader()
+        yield lambda reading: table.writerow(_flat(reading))
+        growing.seek(0)
+        with atomic_path(path) as temporary, open(temporary, "w", encoding="utf8", newline="") as whole:
+            copyfileobj(growing, whole)
+
+
+def _flat(reading: dict[str, Any]) -> dict[str, Any]:
+    chances = {f"p_{name}": p for name, p in (reading.get("probabilities") or {}).items()}
+    decision = reading.get("decision")
+    return reading | chances | {"decision": decision if isinstance(decision, str | None) else "|".join(decision)}
 
 
 def bench(

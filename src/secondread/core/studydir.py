@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,8 @@ from secondread.core.errors import BadData
 from secondread.core.files import read_json, sha256_of_file, sha256_of_json, write_json
 
 State = Literal["missing", "stale", "failed", "done"]
+SETTLED = 2.0
+"""Seconds after which a file that is written again has another time; before, both may bear the same."""
 
 
 @dataclass(frozen=True)
@@ -238,6 +241,15 @@ def fingerprint(path: Path) -> str:
     if path.name.endswith("done.json"):
         told = read_json(path)
         return sha256_of_json([told["key"], told.get("outputs", {})])
+    seen = path.stat()
+    if time.time() - seen.st_mtime < SETTLED:
+        return sha256_of_file(path)
+    return _content(path, (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns))
+
+
+@cache
+def _content(path: Path, _: tuple[int, ...]) -> str:
+    """The content of a file that looks like this; read once for all units that it is an input of."""
     return sha256_of_file(path)
 
 

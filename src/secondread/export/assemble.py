@@ -13,6 +13,7 @@ from secondread.core.spec import Rule
 from secondread.core.studydir import StudyDir
 from secondread.core.trials import Trial
 from secondread.export.graph import Calibrated, ReadingGraph
+from secondread.export.material import Images
 from secondread.export.to_onnx import to_onnx
 from secondread.metrics.calibration import OperatingPoint, fit_operating_point
 from secondread.models.build import load_trial
@@ -73,7 +74,7 @@ class Engine:
     def __init__(self, model: bytes, heatmaps: bool, threads: int) -> None:
         self.session, self.heatmaps = session_of(model, threads), heatmaps
 
-    def run(self, images: NDArray[np.uint8]) -> Outputs:
+    def run(self, images: Images) -> Outputs:
         """All outputs for [N,C,H,W], a few images at a time."""
         names = ["logits", "probabilities", "features", *(["heatmaps"] if self.heatmaps else [])]
         told = [

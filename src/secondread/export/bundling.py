@@ -66,7 +66,7 @@ def _point(study: Study, where: StudyDir, material: Material, members: Members) 
         return points[0]
     if (fitted := point_together(where, members.trials)) is not None:
         return fitted
-    logits = native_logits(members.classifiers, material.images(material.val_ids))
+    logits = native_logits(members.classifiers, material.whole_validation)
     return point_of_mean(points, logits, material.val_labels, members.card, study.evaluate.threshold)
 
 
@@ -105,7 +105,7 @@ def _int8_beside(case: _Case, model: bytes, beside: Path) -> str:
 
 
 def _try_int8(case: _Case, model: bytes) -> tuple[Int8Verdict, bytes]:
-    images = case.material.images(case.material.val_ids)
+    images = case.material.whole_validation
     if len(images) == 0:
         raise BadData("there are no validation images to judge it on")
     small = quantised(model, case.material.training(CALIBRATION_IMAGES))

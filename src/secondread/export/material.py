@@ -36,9 +36,31 @@ class Material:
     def training(self, most: int) -> NDArray[np.uint8]:
         return self.images(self.train_ids[:most])
 
+    @property
+    def whole_validation(self) -> Stretches:
+        """All validation rows, however many: a stretch of images is taken when it is asked for."""
+        return Stretches(self, self.val_ids)
+
     def images(self, row_ids: list[str]) -> NDArray[np.uint8]:
         pixels = self.cache.take(row_ids)
         return pixels[:, None] if pixels.ndim == 3 else np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """Stands for an array [N,C,H,W] of which only a few images are wanted at once."""
+
+    material: Material
+    row_ids: list[str]
+
+    def __len__(self) -> int:
+        return len(self.row_ids)
+
+    def __getitem__(self, part: slice) -> NDArray[np.uint8]:
+        return self.material.images(self.row_ids[part])
+
+
+Images = NDArray[np.uint8] | Stretches
 
 
 def material_of(where: StudyDir, chosen: Chosen) -> Material:

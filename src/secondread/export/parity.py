@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from secondread.core.errors import BadData
 from secondread.export.grad_cam_head import grad_cam
+from secondread.export.material import Images
 from secondread.metrics.calibration import OperatingPoint
 from secondread.models.bundle.judge import Outputs
 from secondread.models.classifier import Classifier
@@ -77,7 +78,7 @@ def measure_parity(
 
 
 @torch.inference_mode()
-def native_logits(members: Sequence[Classifier], images: NDArray[np.uint8]) -> Floats:
+def native_logits(members: Sequence[Classifier], images: Images) -> Floats:
     """Mean logits [N,K] of the members in torch."""
     batches = [torch.from_numpy(images[at : at + BATCH]) for at in range(0, len(images), BATCH)]
     logits = torch.cat([torch.stack([member(batch) for member in members]).mean(0) for batch in batches])

@@ -15,6 +15,8 @@ from secondread.metrics.tally import Prepared, Sums, Tally
 
 BLOCK_ENTRIES = 2_500_000
 """Weights held at once (10 MB): replicates come in blocks so that memory does not grow with their number."""
+LEFT_OUT_ENTRIES = 25_000_000
+"""Weights (200 MB) of all entries of all classes held at once where patients are left out."""
 SMALL_STRATUM = 5
 
 
@@ -53,11 +55,17 @@ class Resampling:
             columns = slice(start, min(start + step, self.replicates))
             yield columns, self.drawn[:, columns].astype(np.float32)[self.patient_of_row]
 
-    def leave_out(self, groups: int = 200) -> Iterator[tuple[slice, Sums]]:
-        """Jack-knife weights float64 [N, groups or fewer]: each column leaves out one patient, or one group of them."""
+    def leave_out(self, groups: int = 200, classes: int = 1) -> Iterator[tuple[slice, Sums]]:
+        """Jack-knife weights float64 [N, block]: each column leaves out one patient, or one of `groups` groups of them.
+
+        Few columns at once where `classes` times the rows are many: what ranks all entries holds weights for each.
+        """
         groups = min(groups, self.patients)
         group = np.random.default_rng(self.patients).permutation(self.patients) % groups
-        yield slice(0, groups), (group[self.patient_of_row][:, None] != np.arange(groups)).astype(np.float64)
+        step = max(8, LEFT_OUT_ENTRIES // max(1, self.n * classes) // 8 * 8)
+        for start in range(0, groups, step):
+            columns = slice(start, min(start + step, groups))
+            yield columns, (group[self.patient_of_row][:, None] != np.arange(groups)[columns]).astype(np.float64)
 
 
 def resampling(
@@ -152,7 +160,9 @@ def replicates(
 def leave_outs(cases: Cases, drawn: Resampling, names: Iterable[str] | None = None) -> Replicates:
     """All metrics with one patient (or group of patients) left out at a time, for BCa intervals."""
     metrics = chosen(names, cases.task)
-    return _gather(cases, drawn.n, drawn.leave_out(), lambda counted: measure(counted, metrics))
+    return _gather(
+        cases, drawn.n, drawn.leave_out(classes=len(cases.classes)), lambda counted: measure(counted, metrics)
+    )
 
 
 def replicates_of(

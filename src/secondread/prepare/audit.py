@@ -52,8 +52,8 @@ class Audited:
             "readable": int(readable.sum()),
             "distinct_bytes": int(rows["content_id"].nunique()),
             "exact_groups": len(exact),
-            "exact_groups_across_classes": sum(label.iloc[group].nunique() > 1 for group in exact),
-            "exact_groups_across_splits": sum(given.iloc[group].nunique() > 1 for group in exact),
+            "exact_groups_across_classes": len(crossing(m.contents, label)),
+            "exact_groups_across_splits": len(crossing(m.contents, given)),
             "near_groups": len(of_rows.near_groups(m)),
             "patients": int(rows["patient"].nunique()),
             "patients_across_classes": len(crossing(rows["patient"], label)) if m.exclusive else 0,
@@ -95,7 +95,7 @@ def _probes(m: Material) -> dict[str, dict[str, Any]]:
     if not kept.any() or not m.seen.looked:
         return {}
     rows, facts = m.rows[kept].reset_index(drop=True), m.seen.facts[kept].reset_index(drop=True)
-    return probes(rows, facts, m.seen.small[np.flatnonzero(kept)], m.labels[kept], m.task, m.classes)
+    return probes(rows, facts, m.seen.small.at(np.flatnonzero(kept)), m.labels[kept], m.task, m.classes)
 
 
 def _shortcuts(probed: dict[str, dict[str, Any]]) -> list[Finding]:

@@ -68,7 +68,7 @@ def _near(seen: Measured, telling: NDArray[np.int64]) -> Near:
     found = near_duplicates(
         seen.facts["phash"].iloc[first].to_numpy(dtype=np.uint64),
         seen.facts["phash_mirrored"].iloc[first].to_numpy(dtype=np.uint64),
-        seen.small[first],
+        seen.small.at(first),
     )
     return Near(first[found.pairs], found.alike, found.kind)
 

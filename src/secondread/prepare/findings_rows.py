@@ -25,8 +25,9 @@ def duplicates(m: Material) -> Iterator[Finding]:
         message = f"{many(len(exact), 'group')} of files with the same bytes ({extra} superfluous)"
         yield Finding("exact_duplicates", "warning", message, [f for g in groups for f in g], done, groups)
     pixel_ids = m.seen.facts["pixel_id"].where(m.readable) if m.seen.looked else rows["content_id"]
-    same = [group for group in grouped(pixel_ids.set_axis(rows.index), rows)
-            if rows["content_id"].iloc[group].nunique() > 1 and rows["dropped"].iloc[group].isna().all()]  # fmt: skip
+    of_pixels, kept = pixel_ids.set_axis(rows.index), rows["dropped"].isna().to_numpy()
+    apart = of_pixels.isin(crossing(of_pixels, rows["content_id"])).to_numpy()
+    same = [group for group in grouped(of_pixels, rows) if apart[group[0]] and kept[group].all()]
     if same:
         groups = files_of(rows, same)
         message = f"{many(len(same), 'group')} of different files with the same pixels (saved again, or other metadata)"
@@ -35,15 +36,18 @@ def duplicates(m: Material) -> Iterator[Finding]:
     shown = m.contents.notna().to_numpy()
     clash = conflicting_contents(rows[shown], m.labels[shown])
     if clash:
-        places = [group for group in exact if rows["content_id"].iloc[group[0]] in clash]
+        clashing = rows["content_id"].isin(clash).to_numpy()
+        places = [group for group in exact if clashing[group[0]]]
         groups = files_of(rows, places)
         done = LEFT_OUT if m.drops_duplicates else "kept together; one of the labels is wrong"
         message = f"{many(len(clash), 'image')} with copies under different labels"
         yield Finding("label_conflicts", "error", message, [f for g in groups for f in g], done, groups)
-    crossing = [group for group in near_groups(m) if label.iloc[group].nunique() > 1]
-    if crossing:
-        groups = files_of(rows, crossing)
-        message = f"{many(len(crossing), 'group')} of near duplicates under different labels"
+    clusters = rows["duplicate_cluster"]
+    differing = clusters.isin(crossing(clusters, label)).to_numpy()
+    differ = [group for group in near_groups(m) if differing[group[0]]]
+    if differ:
+        groups = files_of(rows, differ)
+        message = f"{many(len(differ), 'group')} of near duplicates under different labels"
         yield Finding("near_label_conflicts", "warning", message, [f for g in groups for f in g], TOGETHER, groups)
 
 

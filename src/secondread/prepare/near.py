@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondread.prepare.near_search import Joined, Pairs, candidate_pairs
+from secondread.prepare.small import Small
 
 FULL = np.uint64(0x7FFF_FFFF_FFFF_FFFF)
 """The 63 bits that carry the picture; the first stands for its mean and is left out."""
@@ -45,7 +46,7 @@ VARIANTS = ("copy", "mirrored", "negative", "mirrored negative")
 
 
 def near_duplicates(
-    phash: NDArray[np.uint64], mirrored: NDArray[np.uint64], small: NDArray[np.uint8], *, alike: float = ALIKE
+    phash: NDArray[np.uint64], mirrored: NDArray[np.uint64], small: Small, *, alike: float = ALIKE
 ) -> Near:
     """Near duplicates among N images: hashes [N] of the image and its mirror image, small pictures uint8 [N, S, S]."""
     radius = RADIUS if len(phash) <= FEW_IMAGES else SMALL_RADIUS
@@ -94,12 +95,14 @@ def _joining(pairs: Pairs, pictures: _Pictures, kind: str, alike: float, joined:
 class _Pictures:
     """Small pictures at two sizes: a coarse one to sift, the full one to decide."""
 
-    def __init__(self, small: NDArray[np.uint8]) -> None:
+    def __init__(self, small: Small) -> None:
         self.small = small
         step = max(1, len(small) // 5000)
         mean = small[::step].mean(axis=0, dtype=np.float64).astype(np.float32)
         self.usual = _unit(mean[None])[0]
-        self.coarse = np.concatenate([_reduced(part) for part in _blocks(small, 4096)])
+        self.coarse = np.empty((len(small), COARSE, COARSE), np.float32)
+        for place in _blocks(np.arange(len(small)), 4096):
+            self.coarse[place] = _reduced(small[place])
         self.coarse_usual = _unit(_reduced(mean[None]))[0]
 
     def verified(self, pairs: Pairs, kind: str, alike: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

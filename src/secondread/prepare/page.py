@@ -99,8 +99,8 @@ def _picture(m: Material, one: Finding) -> Shown | None:
     if not m.seen.looked:
         return None
     readable = m.readable
-    found = [[m.seen.small[place[file]] for file in group if readable[place[file]]] for group in groups[:24]]
-    found = [group for group in found if group]
+    told = [[place[file] for file in group if readable[place[file]]][:ACROSS] for group in groups[:24]]
+    found = [list(m.seen.small[np.array(group)]) for group in told if group]
     if not found:
         return None
     title = "Side by side" if one.groups else "The first of them"

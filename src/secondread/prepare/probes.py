@@ -24,6 +24,7 @@ from secondread.metrics.intervals import percentile
 from secondread.metrics.resampling import replicates, resampling
 from secondread.metrics.scores import score
 from secondread.prepare.seen import SIDE
+from secondread.prepare.small import Small
 
 MOST_IMAGES = 6000
 """More say nothing further; a sample of whole groups is taken."""
@@ -61,7 +62,7 @@ class Probe:
 def probes(
     rows: pd.DataFrame,
     facts: pd.DataFrame,
-    small: NDArray[np.uint8],
+    small: Small,
     labels_NK: NDArray[np.float32],
     task: Task,
     classes: Sequence[str],
@@ -70,7 +71,6 @@ def probes(
     keep = _sample(rows["group"])
     rows, facts = rows[keep].reset_index(drop=True), facts[keep].reset_index(drop=True)
     labels, groups = labels_NK[keep], rows["group"]
-    small = small[np.flatnonzero(keep)]
     files = file_features(facts)
     names = name_features(rows["path"])
 
@@ -83,7 +83,7 @@ def probes(
     return {
         "metadata": metadata,
         "intensity": judged(intensity_features(facts), "trees").as_dict(),
-        "border": judged(border_features(facts, small), "linear").as_dict(),
+        "border": judged(border_features(facts, small[np.flatnonzero(keep)]), "linear").as_dict(),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +36,11 @@ class Job:
     index: int
     frames: Frames
 
+    @property
+    def inside(self) -> bool:
+        """Whether it is an entry of an npz."""
+        return self.index >= 0 and self.path.suffix.lower() == ".npz"
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -46,24 +51,24 @@ class Seen:
 
 
 def look(jobs: Sequence[Job]) -> list[Seen]:
-    """Measure images; a refused one has `refused` (the code) and `reason` and nothing else."""
-    return [_look(decoded) for decoded in _decoded(jobs)]
+    """Measure files; a refused one has `refused` (the code) and `reason` and nothing else."""
+    return [_look(_decoded(job)) for job in jobs]
 
 
-def _decoded(jobs: Sequence[Job]) -> Iterator[Decoded | Refusal]:
-    if jobs and jobs[0].index >= 0 and jobs[0].path.suffix.lower() == ".npz":
-        found = dict(entries(jobs[0].path, [job.index for job in jobs]))
-        for job in jobs:
-            try:
-                yield decode_entry(found[job.index])
-            except Refusal as refusal:
-                yield refusal
-        return
-    for job in jobs:
+def look_inside(npz: Path, places: Mapping[int, int]) -> Iterator[tuple[int, Seen]]:
+    """Measure entries of an npz in one stream, given the place of each; the place and its measurements."""
+    for index, entry in entries(npz, list(places)):
         try:
-            yield decode(job.path, policy=DecodePolicy(frames=job.frames), target=ENOUGH)
+            yield places[index], _look(decode_entry(entry))
         except Refusal as refusal:
-            yield refusal
+            yield places[index], _look(refusal)
+
+
+def _decoded(job: Job) -> Decoded | Refusal:
+    try:
+        return decode(job.path, policy=DecodePolicy(frames=job.frames), target=ENOUGH)
+    except Refusal as refusal:
+        return refusal
 
 
 def _look(decoded: Decoded | Refusal) -> Seen:

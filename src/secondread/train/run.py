@@ -7,7 +7,6 @@ train/autoencoders/. No test row is read.
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +81,7 @@ def _origin(trial: Trial, where: StudyDir) -> str | None:
         return None
     if not weights.startswith("trial:"):
         file = Path(weights).expanduser()
-        return _content(file, file.stat().st_mtime_ns) if file.is_file() else None
+        return fingerprint(file) if file.is_file() else None
     from secondread.models.weights import find_trial
 
     try:
@@ -90,12 +89,6 @@ def _origin(trial: Trial, where: StudyDir) -> str | None:
     except SecondreadError:
         return None
     return fingerprint(folder / "done.json") if (folder / "done.json").exists() else None
-
-
-@cache
-def _content(file: Path, changed: int) -> str:
-    """The content of a weight file; read once for all trials that start from it."""
-    return fingerprint(file)
 
 
 def _coder_units(study: Study, where: StudyDir) -> list[tuple[Any, Unit]]:

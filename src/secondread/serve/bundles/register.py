@@ -14,8 +14,8 @@ from secondread.serve.bundles.models import RegisteredBundle
 def register(paths: list[Path]) -> list[RegisteredBundle]:
     """Check and enter the bundles, in this order; those not named any more are no longer offered.
 
-    Raises `WrongRequest` with the reason for what is not a whole bundle, `Absent` when the engine of the settings is not
-    installed; then nothing is changed.
+    Raises `WrongRequest` with the reason for what is not a whole bundle, `Absent` when the engine of the settings is
+    not installed; then nothing is changed.
     """
     opened = [(path.absolute(), Bundle.open(path, 1, settings.ENGINE)) for path in paths]
     with transaction.atomic():
