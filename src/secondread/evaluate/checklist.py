@@ -10,6 +10,7 @@ from secondread.core.files import sha256_of_json
 from secondread.core.spec import as_yaml
 from secondread.evaluate.leakage import stamp
 from secondread.evaluate.lookup import Lookup
+from secondread.evaluate.methods_text import counted, length
 from secondread.evaluate.record import Record
 from secondread.pages.tables import Cell, Table
 
@@ -119,10 +120,10 @@ def _balance(record: Record) -> str:
 
 
 def _training(record: Record) -> str:
-    train = record.study.arm(record.picked["arm"])[1]
+    train, count = record.study.arm(record.picked["arm"])[1], len(record.evidence.trials)
     return (
-        f"{len(record.evidence.trials)} trials; loss {train.loss.name}, augment {train.augment.name}, optimiser "
-        f"{train.optimiser.name}, schedule {train.schedule.name}, batch {train.batch}, at most {train.epochs} epochs"
+        f"{counted(count, 'trial')}; loss {train.loss.name}, augment {train.augment.name}, optimiser "
+        f"{train.optimiser.name}, schedule {train.schedule.name}, batch {train.batch}, at most {length(train)}"
     )
 
 
