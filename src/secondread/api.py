@@ -19,7 +19,8 @@ import pandas as pd
 from secondread import pipeline
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir, needed
-from secondread.core.studyfile import check_parts, load_study
+from secondread.core.studyfile import load_study
+from secondread.core.tables import read_csv
 
 if TYPE_CHECKING:
     from secondread.planning import Plan
@@ -36,11 +37,11 @@ class Result:
 
     @property
     def scores(self) -> pd.DataFrame:
-        return pd.read_csv(needed(self.where.scores, "evaluate"))
+        return read_csv(needed(self.where.scores, "evaluate"))
 
     @property
     def comparisons(self) -> pd.DataFrame:
-        return pd.read_csv(needed(self.where.comparisons, "evaluate"))
+        return read_csv(needed(self.where.comparisons, "evaluate"))
 
     @property
     def report(self) -> Path:
@@ -84,7 +85,7 @@ def tune(file: AnyPath, trials: int, data: AnyPath | None = None, out: AnyPath |
 def check(file: AnyPath) -> Study:
     """The study of a file, its keys, parts and options checked."""
     study = load_study(Path(file))
-    check_parts(study)
+    pipeline.check(study)
     return study
 
 

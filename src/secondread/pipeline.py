@@ -41,6 +41,8 @@ STEPS = (
     Step("export", "train/, evaluate/", "export/"),
 )
 STEP_NAMES = tuple(step.name for step in STEPS)
+LONG = ("synthesize", "balance", "train")
+"""Steps that may take hours, or lead to them: what would refuse a later one is asked before the first of these."""
 
 
 def step_named(name: str) -> Step:
@@ -60,12 +62,21 @@ def open_study(
         from secondread.smoke import smoke_of
 
         study, data = smoke_of(study, data, root.with_name("phantoms"))
-    check_parts(study)
+    check(study)
     where = StudyDir(root.resolve(), _data_root(data), only)
     _check_only(study, where)
     _claim(study, where)
     clear_abandoned(where.root)
     return study, where
+
+
+def check(study: Study) -> None:
+    """Raises `WrongRequest` for whatever the study file alone shows to be impossible."""
+    from secondread.models.catalogue import forbid_misfits
+
+    check_parts(study)
+    for arm in study.arms:
+        forbid_misfits(study.arm(arm)[1])
 
 
 def _check_only(study: Study, where: StudyDir) -> None:
@@ -133,7 +144,19 @@ def results(where: StudyDir) -> list[Path]:
 
 def _run_steps(names: tuple[str, ...], study: Study, where: StudyDir) -> None:
     for name in names:
+        if name in LONG and not set(LONG[: LONG.index(name)]) & set(names):
+            _need_ready(study, where)
         _run_step(step_named(name), study, where)
+
+
+def _need_ready(study: Study, where: StudyDir) -> None:
+    """Ask the steps to come what would refuse their work, before the first of hours is spent."""
+    if not where.pixels.exists():
+        return  # the step itself says what is to be run before it
+    waiting = [unit for name in ("synthesize", "train") for unit in _units(step_named(name), study, where)]
+    if any(unit.state() != "done" for unit in waiting):
+        for name in ("evaluate", "explain", "synthesize", "train"):
+            step_named(name).face().ready(study, where)
 
 
 def _run_step(step: Step, study: Study, where: StudyDir, task: Literal["run", "score"] = "run") -> None:

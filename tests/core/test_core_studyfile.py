@@ -14,6 +14,7 @@ from secondread.core.spec import PartRef, Study, as_yaml
 from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import check_parts, load_study, parse_study, save_study
 from secondread.core.trials import trials
+from secondread.pipeline import check
 
 
 def written(**sections: object) -> dict[str, object]:
@@ -77,6 +78,11 @@ def test_a_mistake_is_named_with_what_is_valid(sections: dict[str, object], word
         assert word in message
 
 
+GAN = {"synthesize": {"gans": ["dcgan"]}}
+TOP_UP = {"name": "top_up", "from": "dcgan"}
+LEAKY = {"prepare": {"allow_leakage": True}}
+
+
 @pytest.mark.parametrize(
     ("sections", "words"),
     [
@@ -90,11 +96,41 @@ def test_a_mistake_is_named_with_what_is_valid(sections: dict[str, object], word
         ({"synthesize": {"extractor_weights": {"inception": "i.pth"}}}, "'inception' does not stand in .*extractors"),
         ({"evaluate": {"threshold": {"sensitivity": 0.9}}}, "the rule is `youden`.* name: sensitivity"),
         ({"explain": {"models": ["vgg16"]}}, "plain/resnet18"),
+        ({"prepare": {"split": "image_level"}}, "needs prepare.allow_leakage: true"),
+        ({"prepare": {"split": "kfold"}}, "kfold needs folds: 2 or more"),
+        ({"prepare": {"split": "families"}}, "families needs folds: 2 or more"),
+        ({"prepare": {"split": {"name": "families", "folds": 2, "family": "("}}}, "is no regular expression"),
+        ({"prepare": {"split": {"name": "grouped", "test": 0.6, "val": 0.4}}}, "leave nothing to train on"),
+        ({"arms": {"a": {"balance": {"name": "oversample", "before_split": True}}}}, "arms: a: balance before the"),
+        (GAN | {"balance": TOP_UP | {"to": "majority", "add": 3}}, "top_up takes one of to, add and ratio"),
+        (GAN | {"balance": TOP_UP | {"before_split": True}, **LEAKY}, "balance has 'dcgan' see all rows"),
+        (
+            {"synthesize": {"gans": ["dcgan"], "before_split": ["dcgan"]}, "balance": TOP_UP, **LEAKY},
+            "synthesize has 'dcgan' see all rows",
+        ),
+        (GAN | {"balance": {"name": "synthetic_only", "from": "dcgan"}}, "for: minority leaves out the largest"),
+        ({"train": {"regime": {"name": "head", "views": 2}, "augment": "mixup"}}, "views of one image cannot be"),
+        ({"gather": {"external": [{"name": "A", "source": "auto"}] * 2}}, "gather.external: 'A' and 'A' would share"),
+        ({"gather": {"external": [{"name": "..", "source": "auto"}]}}, "gather.external: '..' names a folder"),
+        ({"train": {"models": [{"name": "vgg16", "as": name} for name in ("a/b", "a--b")]}}, "'a/b' and 'a--b' would"),
     ],
 )
 def test_what_would_fail_after_training_is_refused_before(sections: dict[str, object], words: str) -> None:
     with pytest.raises(WrongRequest, match=words):
         check_parts(parse_study(written(**sections)))
+
+
+@pytest.mark.parametrize(
+    ("train", "words"),
+    [
+        ({"models": ["plain_cnn"], "weights": "imagenet"}, "there are none for plain_cnn"),
+        ({"models": ["plain_cnn", "alexnet"], "size": 32}, "size 32 is too small for alexnet"),
+        ({"models": ["timm/resnet10"]}, "timm has no model 'resnet10': did you mean resnet10t"),
+    ],
+)
+def test_networks_that_cannot_be_had_are_refused_by_check(train: dict[str, object], words: str) -> None:
+    with pytest.raises(WrongRequest, match=words):
+        check(parse_study(written(arms={"first": {"train": {"models": ["resnet18"]}}, "second": {"train": train}})))
 
 
 def test_a_section_written_twice_is_refused(tmp_path: Path) -> None:
@@ -133,6 +169,13 @@ def test_an_arm_merges_mappings_and_replaces_lists_and_parts() -> None:
     assert [m.name for m in replaced.models] == ["alexnet"]
     assert replaced.optimiser == PartRef.model_validate("sgd")
     assert study.arm("balanced")[0].options == {"from": "wgan", "to": "majority"}
+
+
+def test_an_arm_may_say_by_label_what_the_study_says_of_all() -> None:
+    by_label = {"Edema": "ones", "Mass": "zeros"}
+    study = parse_study(written(arms={"a": {}, "b": {"train": {"uncertain": by_label}}}))
+    assert study.arm("b")[1].uncertain == by_label
+    assert study.arm("a")[1].uncertain == "ignore"
 
 
 def test_a_saved_study_reads_back_to_the_same(tmp_path: Path) -> None:

@@ -17,15 +17,17 @@ from PIL import Image
 
 from secondread.core.files import write_json
 from secondread.core.spec import Study, as_yaml
+from secondread.core.spec.data import Prepare
 from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import load_study, parse_study
 from secondread.core.tables import PREDICTION_COLUMNS, read_table, write_table
 from secondread.evaluate import part_made, part_subsets, report
+from secondread.evaluate.about_data import suspect
 from secondread.evaluate.checklist import checklist
 from secondread.evaluate.gallery import Gallery
 from secondread.evaluate.methods_text import methods_text
 from secondread.evaluate.part_cases import browser_data
-from secondread.evaluate.part_made import training_losses
+from secondread.evaluate.part_made import bundle_table, training_losses
 from secondread.evaluate.predictions import read_evidence
 from secondread.evaluate.record import read_record
 from secondread.evaluate.results import results
@@ -189,6 +191,52 @@ def test_the_methods_are_those_of_the_study(simulate: Simulate) -> None:
     assert "Generative networks (wgan) were trained on all rows, test rows too." in told
     assert "Generated images that copy a training image were used all the same." in told
     assert "Arms were compared" in told
+
+
+def test_the_methods_name_the_given_split_and_count_what_is_one(simulate: Simulate) -> None:
+    study, where = simulate(rows=80, images=False)
+    score(study, where)
+    rows = read_table(where.clean_rows)
+    write_table(rows.assign(split_given=np.where(rows.index < 20, "test", "train")), where.clean_rows, {})
+    written = as_yaml(study)
+    written["prepare"]["split"] = {"name": "official", "test": "auto", "val": None, "otherwise": 0.2}
+    written["train"] |= {"epochs": 1, "early_stop": {"patience": 1}, "loss": {"name": "focal_bce", "alpha": None}}
+    told = methods_text(read_record(parse_study(written), where))
+    assert "The split that comes with the data was used." in told
+    assert "for 1 epoch; " in told
+    assert "early after 1 epoch without" in told
+    assert "with focal_bce loss" in told
+    write_table(rows, where.clean_rows, {})
+    told = methods_text(read_record(parse_study(written), where))
+    assert "Images were split by patient" in told
+    assert "(official (test auto, otherwise 0.2))" in told
+    written["train"]["steps"] = 7
+    said = [str(row[3]) for row in checklist(read_record(parse_study(written), where)).rows]
+    assert next(words for words in said if words.startswith("1 trial;")).endswith("at most 7 steps")
+
+
+@pytest.mark.parametrize(
+    ("checks", "words"),
+    [
+        (list(Prepare().checks), "The audit found nothing that speaks against these results."),
+        (["unreadable", "duplicates", "near_duplicates"], "; it was not asked about label conflicts and shortcuts."),
+        ([], "The study asked for no check of the data."),
+    ],
+)
+def test_the_summary_says_what_the_audit_was_not_asked(simulate: Simulate, checks: list[str], words: str) -> None:
+    study, where = simulate(rows=40, images=False, evaluate={"bootstrap": 5})
+    score(study, where)
+    record = read_record(study.model_copy(update={"prepare": Prepare.model_validate({"checks": checks})}), where)
+    assert str(suspect(record)).endswith(words)
+
+
+def test_a_bundle_without_heatmaps_agrees_in_none(simulate: Simulate) -> None:
+    study, where = simulate(rows=80, images=False)
+    score(study, where)
+    card = where.export("imbalanced", "resnet18") / "card.json"
+    write_json(card, {"parity": {"flips": 0, "heat_images": 0, "heat_correlation": None}, "no_heatmaps": "no grid"})
+    (row,) = bundle_table(read_record(study, where), [card]).rows
+    assert row[-2:] == ["flips 0", "no grid"]
 
 
 def test_the_methods_of_one_arm_compare_nothing(simulate: Simulate) -> None:

@@ -84,6 +84,19 @@ def test_every_interval_holds_its_value(simulate: Simulate) -> None:
     assert wrong.empty, wrong.to_string()
 
 
+def test_intervals_of_hopeless_trainings_hold_their_values_and_stay_possible(simulate: Simulate) -> None:
+    study, where = simulate(classes=("a", "b", "c"), task="multiclass", shares=(1, 1, 1), rows=60, images=False,
+                            skill={"wrong": -4.0}, seeds=(0, 1))  # fmt: skip
+    found = judged(study, where).scores.dropna(subset=["low"])
+    brier = found.query("metric == 'brier' and `class` == 'overall' and split == 'test'")
+    assert (brier["value"] > 1).all()  # summed over three classes it goes up to two
+    assert (brier["high"] >= brier["value"]).all()
+    assert len(brier) == 3
+    ece = found.query("metric == 'ece'")
+    assert ece["high"].max() <= 1.0
+    assert (ece["value"] > 0.6).any()
+
+
 def test_the_trial_is_picked_on_validation_and_never_on_test(simulate: Simulate) -> None:
     study, where = simulate(skill={"weak": 0.8, "strong": 2.2}, rows=300, images=False)
 
@@ -109,6 +122,14 @@ def test_what_stands_for_a_recipe_is_the_trial_that_was_picked(simulate: Simulat
                             evaluate={"primary": metric, "bootstrap": 5}, images=False)  # fmt: skip
     face.score(study, where)
     assert [one.trial.name for one in chosen(study, where, "all")] == [picked(study, where).trial.name]
+
+
+def test_arms_called_by_numbers_stay_names(simulate: Simulate) -> None:
+    study, where = simulate(rows=80, skill={"64": 1.0, "128": 2.0}, images=False, evaluate={"bootstrap": 5})
+    face.score(study, where)
+    found = read_record(study, where).comparisons
+    assert set(found["arm"]) == {"128"}
+    assert set(found["baseline"]) == {"64"}
 
 
 def test_test_labels_do_not_move_the_operating_point(simulate: Simulate) -> None:

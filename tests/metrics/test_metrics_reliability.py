@@ -145,5 +145,9 @@ def test_predictive_values_follow_bayes() -> None:
     assert high.npv_low < high.npv < high.npv_high
     never = predictive_values((0.0, 0.0, 0.1), (1.0, 0.9, 1.0), 0.3)[0]
     assert math.isnan(never.ppv)
+    all_sick = predictive_values((0.8, 0.6, 1.0), (0.0, 0.0, 0.3), 1.0)[0]
+    assert math.isnan(all_sick.npv_low)  # nobody is well: at one end of the interval nobody is called so either
+    assert math.isnan(all_sick.npv_high)
+    assert all_sick.npv == 0.0
     with pytest.raises(WrongRequest, match="between 0 and 1"):
         predictive_values((0.9,) * 3, (0.9,) * 3, [1.5])

@@ -103,7 +103,12 @@ def duplicate(
     return fold.real(times)
 
 
-@part("balance", "top_up")
+def several_counts(to: object = None, add: object = None, ratio: object = None, **_: object) -> None:
+    if sum(choice is not None for choice in (to, add, ratio)) > 1:
+        raise WrongRequest("balance: top_up takes one of to, add and ratio")
+
+
+@part("balance", "top_up", refuses=several_counts)
 def top_up(
     rows: pd.DataFrame, labels: Labels, synthetic: pd.DataFrame, classes: Sequence[str], seed: int, /,
     *, from_: str, to: Literal["majority"] | None = None, add: Count | None = None, ratio: Positive | None = None,
@@ -115,8 +120,6 @@ def top_up(
     """
     fold = Fold(rows, labels, synthetic, classes, seed)
     fold.need_exclusive("top_up", "a GAN image has one class")
-    if sum(choice is not None for choice in (to, add, ratio)) > 1:
-        raise WrongRequest("balance: top_up takes one of to, add and ratio")
     counts = dict(zip(classes, fold.counts.tolist(), strict=True))
     most = max(counts.values())
     wanted = {

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondread.core.errors import BadData, Leak, WrongRequest
+from secondread.core.agreement import forbid_leaky_balance
+from secondread.core.errors import BadData, Leak
 from secondread.core.files import sha256_of_json
 from secondread.core.registry import resolve
 from secondread.core.spec import PartRef, Study
@@ -47,10 +48,7 @@ def plan_of(study: Study, where: StudyDir, arm: str, repeat: int, fold: int) -> 
     dataset = read_dataset(needed(where.dataset, "gather"))
     rows = _rows_with_split(where, repeat, fold)
     leaky = bool(policy.options.get("before_split"))
-    if leaky and not study.prepare.allow_leakage:
-        raise WrongRequest(
-            f"arms: {arm}: balance before the split leaks test rows: it needs prepare.allow_leakage: true"
-        )
+    forbid_leaky_balance(study, arm, policy)
     known = rows if leaky and policy.name == "oversample" else rows[rows["split"] == "train"]
     extra = _added_by(study, where, policy, repeat, fold)
     labels = labels_of(known, dataset.classes)

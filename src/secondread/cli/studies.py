@@ -80,15 +80,16 @@ def _one(file: Path, data: Path | None, out: Path | None, only: str | None, smok
 
 def check(files: Files) -> None:
     """Validate study files and the parts they name, without touching data."""
+    from secondread import pipeline
     from secondread.core.errors import WrongRequest
     from secondread.core.studydir import StudyDir
-    from secondread.core.studyfile import check_parts, load_study
+    from secondread.core.studyfile import load_study
     from secondread.core.trials import trials
 
     for file in files:
         study = load_study(file)
         try:
-            check_parts(study)
+            pipeline.check(study)
         except WrongRequest as error:
             raise WrongRequest(f"{file}: {error}") from error
         count = sum(1 for _ in trials(study, StudyDir(Path())))

@@ -16,7 +16,15 @@ def merged(base: Any, over: Any) -> Any:
         return over
     if "name" in over and over["name"] != base.get("name"):
         return over
-    return {**base, **{key: merged(base.get(key), value) for key, value in over.items()}}
+    return {
+        **base,
+        **{key: merged(None if _is_word(key, base) else base.get(key), value) for key, value in over.items()},
+    }
+
+
+def _is_word(key: str, base: dict[str, Any]) -> bool:
+    """Whether a text is a policy for all labels rather than the name of a part: a mapping replaces it."""
+    return key == "uncertain" and isinstance(base.get(key), str)
 
 
 def placed(error: ValidationError, *place: str) -> ValidationError:

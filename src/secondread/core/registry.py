@@ -16,7 +16,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -68,6 +68,8 @@ class Part:
     name: str
     build: Callable[..., Any] = field(repr=False)
     variant: str | None = None
+    refuses: Callable[..., None] | None = field(default=None, repr=False)
+    """Given the checked options, raises `WrongRequest` for those that cannot go together."""
 
     def call(self, *given: Any, **options: Any) -> Any:
         """Build the part: `given` by the pipeline, `options` as `resolve` checked them."""
@@ -113,13 +115,16 @@ class Part:
 _PARTS: dict[str, dict[str, Part]] = {kind: {} for kind in HOMES}
 
 
-def part(kind: str, name: str) -> Callable[[Build], Build]:
-    """Register the decorated function as part `name` of `kind`. A name taken twice is an error."""
+def part(kind: str, name: str, refuses: Callable[..., None] | None = None) -> Callable[[Build], Build]:
+    """Register the decorated function as part `name` of `kind`. A name taken twice is an error.
+
+    `refuses`: called with the options that the study file sets; raises `WrongRequest` when they contradict each other.
+    """
 
     def register(build: Build) -> Build:
         if name in _PARTS[kind] and _PARTS[kind][name].build.__qualname__ != build.__qualname__:
             raise ValueError(f"{kind}: the name {name!r} is taken")
-        _PARTS[kind][name] = Part(kind, name, build)
+        _PARTS[kind][name] = Part(kind, name, build, refuses=refuses)
         return build
 
     return register
@@ -144,7 +149,7 @@ def find(kind: str, name: str) -> Part:
         return known[name]
     for pattern, found in known.items():
         if pattern.endswith("/*") and name.startswith(pattern[:-1]):
-            return Part(kind, name, found.build, variant=name.removeprefix(pattern[:-1]))
+            return replace(found, name=name, variant=name.removeprefix(pattern[:-1]))
     raise WrongRequest(f"{kind}: no part {name!r}{_did_you_mean(name, known)}. Valid: {', '.join(known)}")
 
 
@@ -154,7 +159,10 @@ def resolve(kind: str, ref: PartRef) -> Callable[..., Any]:
     written = dict(ref.options)
     if "as_" in found.options and ref.label != ref.name:
         written["as"] = ref.label
-    return functools.partial(found.call, **found.check(written))
+    checked = found.check(written)
+    if found.refuses is not None:
+        found.refuses(**checked)
+    return functools.partial(found.call, **checked)
 
 
 def _did_you_mean(name: str, known: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from secondread.core import registry
+from secondread.core.agreement import agree
 from secondread.core.errors import WrongRequest
 from secondread.core.files import write_text
 from secondread.core.spec import Arm, PartRef, Study, Train, as_yaml
@@ -79,6 +80,7 @@ def check_parts(study: Study) -> None:
         named += [("models", model) for model in train.models]
     for kind, part_ref in named:
         registry.resolve(kind, part_ref)
+    agree(study)
     _weights_are_asked_for(study)
     _arms_find_their_gans(study)
     _named_models_exist(study)

@@ -63,6 +63,11 @@ SCORE_COLUMNS = ["arm", "model", "repeat", "fold", "seed", "split", "class", "me
 COMPARISON_COLUMNS = ["arm", "baseline", "model", "split", "metric", "difference", "low", "high", "p", "p_adjusted",
                       "n", "method", "verdict", "mde", "p_false_claim"]  # fmt: skip
 
+NAMES = ("arm", "baseline", "model", "split", "class", "metric", "method", "verdict", "gan", "target", "extractor")
+"""Columns of results that are text whatever stands in them: an arm may be called 64, a class NA."""
+NUMBERS = ("value", "low", "high", "n", "difference", "p", "p_adjusted", "mde", "p_false_claim", "spread", "floor")
+"""Columns of results in which a cell may hold no number."""
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -121,6 +126,13 @@ def read_table(path: Path) -> pd.DataFrame:
 
 def write_csv(table: pd.DataFrame, path: Path, columns: Sequence[str]) -> None:
     write_with(path, lambda temporary: table[list(columns)].to_csv(temporary, index=False))
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """A table of results (scores.csv and its like): names are text, and no number is NaN."""
+    no_number = {name: ["", "nan", "NaN"] for name in NUMBERS}
+    table: pd.DataFrame = pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=no_number)
+    return table
 
 
 def labels_of(table: pd.DataFrame, classes: Sequence[str], prefix: str = "y_") -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from secondread.core.files import sha256_of_json
 from secondread.core.spec import as_yaml
 from secondread.evaluate.leakage import stamp
 from secondread.evaluate.lookup import Lookup
+from secondread.evaluate.methods_text import counted, length
 from secondread.evaluate.record import Record
 from secondread.pages.tables import Cell, Table
 
@@ -121,8 +122,8 @@ def _balance(record: Record) -> str:
 def _training(record: Record) -> str:
     train, count = record.study.arm(record.picked["arm"])[1], len(record.evidence.trials)
     return (
-        f"{count} trial{'s' if count > 1 else ''}; loss {train.loss.name}, augment {train.augment.name}, optimiser "
-        f"{train.optimiser.name}, schedule {train.schedule.name}, batch {train.batch}, at most {train.epochs} epochs"
+        f"{counted(count, 'trial')}; loss {train.loss.name}, augment {train.augment.name}, optimiser "
+        f"{train.optimiser.name}, schedule {train.schedule.name}, batch {train.batch}, at most {length(train)}"
     )
 
 

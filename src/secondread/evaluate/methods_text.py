@@ -54,7 +54,10 @@ def data(record: Record) -> str:
 def _test_given(record: Record) -> bool:
     """Whether the official test part came with the data, rather than being cut in its stead (`otherwise`)."""
     asked = record.study.prepare.split.options
-    return "otherwise" not in asked or bool((record.rows["split_given"] == asked.get("test", "test")).any())
+    if asked.get("otherwise") is None:
+        return True
+    mark = asked.get("test", "auto")
+    return bool((record.rows["split_given"] == ("test" if mark == "auto" else mark)).any())
 
 
 SHORT = {"bf16": "bfloat16", "fp16": "half precision"}
@@ -73,14 +76,15 @@ def models(record: Record) -> str:
         f"Images were scaled to {train.size} × {train.size} pixels ({train.fit}). The networks were "
         f"{_words(record.evidence.models)}, {_start(train)}, trained{_how(train)} with {_part(train.loss)} loss by "
         f"{_part(train.optimiser)} under the schedule {_part(train.schedule)}, batches of {train.batch}, "
-        f"for {_length(train)}; {KEPT[train.keep]} was kept.",
+        f"for {length(train)}; {KEPT[train.keep]} was kept.",
     ]
     if short := sorted(
         {each for one in record.evidence.trials if (each := one.card.get("precision", "fp32")) in SHORT}
     ):
         told.append(f"Products were taken in {_words(SHORT[each] for each in short)} while training, never in reading.")
     if train.early_stop:
-        told.append(f"Training was to end after {train.early_stop.patience} epochs without progress on validation.")
+        patience = counted(train.early_stop.patience, "epoch")
+        told.append(f"Training was to end after {patience} without progress on validation.")
     if len(study.arms) > 1:
         told.append(f"Compared were {_words(_arm(record, arm) for arm in study.arms)}.")
         if len({_budget(study.arm(arm)[1]) for arm in study.arms}) == 1:
@@ -156,8 +160,8 @@ def _start(train: Train) -> str:
     return "from ImageNet weights" if train.weights == "imagenet" else f"from weights of {train.weights}"
 
 
-def _length(train: Train) -> str:
-    return f"{train.epochs} epochs" if train.steps == "auto" else f"{train.steps:,} steps"
+def length(train: Train) -> str:
+    return counted(train.epochs, "epoch") if train.steps == "auto" else counted(train.steps, "step")
 
 
 def operating(record: Record) -> str:
@@ -223,10 +227,14 @@ def software(record: Record) -> str:
 
 
 def _part(part: PartRef) -> str:
-    options = ", ".join(f"{key} {value}" for key, value in part.options.items())
+    options = ", ".join(f"{key} {_value(value)}" for key, value in part.options.items() if value is not None)
     return f"{part.name} ({options})" if options else part.name
 
 
 def _words(names: Iterable[str]) -> str:
     found = list(names)
     return found[0] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}"
+
+
+def counted(count: int, word: str) -> str:
+    return f"{count:,} {word}{'s' * (count != 1)}"

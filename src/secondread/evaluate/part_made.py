@@ -11,6 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from secondread.core.files import read_json
+from secondread.core.tables import read_csv
 from secondread.evaluate.gallery import Gallery
 from secondread.evaluate.lookup import names, records
 from secondread.evaluate.record import Record
@@ -33,7 +34,7 @@ def synthetic_section(record: Record, gallery: Gallery) -> Section | None:
     path = record.where.synthetic_quality
     if not path.exists():
         return None
-    quality = pd.read_csv(path)
+    quality = read_csv(path)
     if quality.empty:
         return None
     blocks: list[Block] = [gallery.show(
@@ -166,7 +167,7 @@ def heatmap_section(record: Record) -> Section | None:
                 blocks.append(Folded(title, [embedded_picture(path, f"heat-{len(blocks)}", title, HEAT_CAPTION)]))
         quality = told_at.parent / "quality.csv"
         if quality.exists():
-            table = heat_quality(pd.read_csv(quality), f"table-heat-{len(blocks)}")
+            table = heat_quality(read_csv(quality), f"table-heat-{len(blocks)}")
             blocks.append(Folded(table.caption, [Tabled(table)]))
     return Section("heatmaps", "Heatmaps", blocks) if blocks else None
 
@@ -214,6 +215,8 @@ def bundle_table(record: Record, cards: list[Path]) -> Table:
     for path in cards:
         card: dict[str, Any] = read_json(path)
         parity = card.get("parity", {})
+        if parity.get("heat_correlation") is None:  # no maps inside
+            parity = {key: value for key, value in parity.items() if not key.startswith("heat_")}
         agreed = "; ".join(f"{key.replace('_', ' ')} {_brief(value)}" for key, value in parity.items())
         heat = str(card.get("heatmaps") or card.get("no_heatmaps", ""))
         folder, digest = path.parent.relative_to(record.where.root).as_posix(), str(card.get("sha256", ""))[:16]

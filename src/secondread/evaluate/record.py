@@ -12,7 +12,7 @@ import pandas as pd
 from secondread.core.files import read_json
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir, needed
-from secondread.core.tables import read_table
+from secondread.core.tables import read_csv, read_table
 from secondread.evaluate.operating import Judged
 from secondread.evaluate.predictions import Evidence, read_evidence
 from secondread.metrics.calibration import OperatingPoint
@@ -108,15 +108,8 @@ def read_record(study: Study, where: StudyDir) -> Record:
     evidence = read_evidence(study, where)
     points = {pair: read_json(needed(where.operating(*pair), "evaluate")) for pair in evidence.pairs}
     judged = [Judged(one, OperatingPoint.from_dict(points[one.arm, one.model][one.member])) for one in evidence.trials]
-    scores = pd.read_csv(needed(where.scores, "evaluate"), keep_default_na=False, na_values={c: [""] for c in NUMBERS})
-    comparisons = pd.read_csv(
-        needed(where.comparisons, "evaluate"), keep_default_na=False, na_values={c: [""] for c in NUMBERS}
-    )
+    scores, comparisons = (read_csv(needed(path, "evaluate")) for path in (where.scores, where.comparisons))
     return Record(study, where, evidence, judged, scores, comparisons, read_json(where.summary))
-
-
-NUMBERS = ("value", "low", "high", "n", "difference", "p", "p_adjusted", "mde", "p_false_claim")
-"""Columns in which an empty cell is a NaN; elsewhere it is an empty text (a class may be called NA)."""
 
 
 def _json(path: Path) -> dict[str, Any]:

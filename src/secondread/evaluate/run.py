@@ -12,6 +12,7 @@ from pathlib import Path
 
 from secondread.core.spec import Study, as_yaml
 from secondread.core.studydir import StudyDir, Unit, needed
+from secondread.core.tables import read_dataset
 from secondread.core.trials import trials
 
 VERSION = 5
@@ -32,6 +33,16 @@ def run(study: Study, where: StudyDir) -> None:
 
         with shown.work([where.report]):
             write_report(study, where)
+
+
+def ready(study: Study, where: StudyDir) -> None:
+    """Raises `WrongRequest` for what the task forbids to judge by, before hours are spent on training."""
+    from secondread.evaluate.scoring import need_primary
+    from secondread.metrics.calibration import need_rule
+
+    dataset = read_dataset(where.dataset)
+    need_primary(study, dataset.task)
+    need_rule(study.evaluate.threshold, dataset.task, len(dataset.classes))
 
 
 def score(study: Study, where: StudyDir) -> None:

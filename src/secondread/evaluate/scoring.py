@@ -31,7 +31,7 @@ ALL: Key = (-1, -1, -1)
 ALWAYS = ("recall", "specificity", "log_loss", "brier", "ece")
 PROPER = ("log_loss", "brier", "ece")
 LIMITS = dict.fromkeys((*UNIT, "brier", "ece"), (0.0, 1.0)) | {"log_loss": (0.0, math.inf), "mcc": (-1.0, 1.0)}
-"""What a metric can be."""
+"""What a metric can be; over more than two exclusive classes the Brier score is a sum (`limits_of`)."""
 Row = dict[str, Any]
 
 
@@ -74,7 +74,7 @@ def trial_rows(one: Judged, split: str, draws: Draws, study: Study) -> list[Row]
     drawn = draws.of(rows)
     made = draws.scored(cases, drawn)
     scores = scores_with_intervals(cases, drawn, draws.metrics, confidence=study.evaluate.confidence, made=made)
-    scores = [centred(score, made.of(score.metric, score.row), study) for score in scores]
+    scores = [bounded(centred(score, made.of(score.metric, score.row), study), cases.task) for score in scores]
     scores += cost(one, split, draws, study)
     if drawn.patients < 2:
         scores = [without_interval(score) for score in scores]
@@ -98,7 +98,19 @@ def centred(one: Score, replicates_B: NDArray[np.float64], study: Study) -> Scor
         return one
     tail = 50 * (1 - study.evaluate.confidence)
     low, high = np.percentile(drawn, [tail, 100 - tail]) - drawn.mean() + one.value
-    return replace(one, low=max(0.0, float(low)), high=float(high), method="bootstrap (centred)")
+    return replace(one, low=float(low), high=float(high), method="bootstrap (centred)")
+
+
+def limits_of(metric: str, row: str, task: Task) -> tuple[float, float]:
+    if (metric, row, task) == ("brier", "overall", "multiclass"):
+        return 0.0, 2.0
+    return LIMITS.get(metric, (-math.inf, math.inf))
+
+
+def bounded(one: Score, task: Task) -> Score:
+    """The interval kept within what the metric can be: what moves or rounds it may carry it past a perfect score."""
+    least, most = limits_of(one.metric, one.row, task)
+    return replace(one, low=max(least, one.low), high=min(most, one.high)) if math.isfinite(one.low) else one
 
 
 def error_rates(scores: Sequence[Score]) -> list[Score]:
@@ -168,6 +180,7 @@ def pool_rows(pool: Pool, rows_of_trials: pd.DataFrame, study: Study) -> list[Ro
             cases, pool.drawn[0], pool.draws.metrics, confidence=confidence, made=pool.made[0]
         )
         scores = [centred(score, pool.made[0].of(score.metric, score.row), study) for score in scores]
+        scores = [bounded(score, cases.task) for score in scores]
     else:
         scores = over_members(pool, study)
     if study.evaluate.threshold.cost:
@@ -182,26 +195,24 @@ def over_members(pool: Pool, study: Study) -> list[Score]:
     """Mean scores of a pool of several trainings."""
     scores: list[Score] = []
     n = int(np.mean([member.cases.n for member in pool.members]))
-    count = len(pool.members)
+    count, task = len(pool.members), pool.members[0].cases.task
     method = f"mean of {count} trainings; patients and trainings drawn (bias-corrected)"
     for metric, row in pool.scores[0]:
         values = pool.values(metric, row)
-        drawn = possible(metric, patients_and_seeds(pool.replicates(metric, row), pool.draws.seed))
+        spread_over = patients_and_seeds(pool.replicates(metric, row), pool.draws.seed)
+        # patients and trainings add up, also past a perfect score
+        drawn = np.clip(spread_over, *limits_of(metric, row, task))
         value = float(values.mean())
         low, high = bca(np.array([value]), drawn[None], np.zeros((1, 1)), study.evaluate.confidence)[0]
         if math.isnan(value):
             reason = "not defined in every training"
             scores.append(Score(metric, row, value, n=n, reason=reason))
             continue
-        scores.append(centred(Score(metric, row, value, float(low), float(high), n, method), drawn, study))
+        one = centred(Score(metric, row, value, float(low), float(high), n, method), drawn, study)
+        scores.append(bounded(one, task))
         spread = float(values.std(ddof=1))
         scores.append(Score(f"{metric}_sd", row, spread, n=count, method="standard deviation over trainings"))
     return scores
-
-
-def possible(metric: str, drawn: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Draws [B] kept within what the metric can be: patients and trainings add up, also past a perfect score."""
-    return np.clip(drawn, *LIMITS.get(metric, (-math.inf, math.inf)))
 
 
 def _mean_uncalibrated(own: pd.DataFrame) -> list[Score]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from secondread.evaluate.about_data import suspect
 from secondread.evaluate.blocks import EVERY_MODEL
 from secondread.evaluate.cautions import cautions
 from secondread.evaluate.leakage import MARK, stamp
@@ -193,20 +194,6 @@ def certainty(record: Record) -> Sentence:
     return Sentence("How sure.", pieces)
 
 
-def suspect(record: Record) -> Sentence:
-    found = record.audit.get("findings", [])
-    loud = [one for one in found if one.get("severity") in ("error", "warning")]
-    if not record.audit:
-        return Sentence("About the data.", ["No audit was found beside this study."], "warning")
-    if not loud:
-        return Sentence("About the data.", ["The audit found nothing that speaks against these results."])
-    codes = dict.fromkeys(FOUND.get(str(one.get("code")), str(one.get("code", "")).replace("_", " ")) for one in loud)
-    return Sentence(
-        "About the data.", ["The audit warns of ", *listed(Name(code) for code in codes), "; see the data section."],
-        "warning",
-    )  # fmt: skip
-
-
 def banners(record: Record) -> list[Banner]:
     """Warnings that every number of the study carries."""
     found = []
@@ -235,17 +222,6 @@ LEAKY = (
 NO_PATIENTS = (
     "The data do not say which images are of one patient: images of a patient may stand on both sides of the split."
 )
-FOUND = {
-    "shortcut_metadata": "file facts that tell the classes apart",
-    "shortcut_border": "image borders that tell the classes apart",
-    "shortcut_intensity": "brightness that tells the classes apart",
-    "source_is_class": "classes that come from one site",
-    "same_pixels": "files of the same pixels",
-    "no_patients": "unknown patients",
-    "near_label_conflicts": "near duplicates with different labels",
-    "corner_marks": "marks burnt into corners",
-}
-"""Findings in the words of the summary, where their code does not read well."""
 SHORTCUTS = {
     "shortcut_metadata": (
         "File facts alone (size, format, compression, names) tell the classes apart: a network can score without "

@@ -70,6 +70,14 @@ class Masks:
         return mask if mask.any() else None
 
 
+def named_folder(data: Path | None, wanted: str) -> Path:
+    """The folder of `explain.masks`; raises `BadData` when it does not exist."""
+    folder = Path(wanted) if Path(wanted).is_absolute() or data is None else data / wanted
+    if not folder.is_dir():
+        raise BadData(f"explain.masks: {folder} is not a folder")
+    return folder
+
+
 def find_masks(dataset: Dataset, data: Path | None, wanted: str | None, cache: PixelCache) -> Masks | None:
     """The masks that the study names (`explain.masks`), or those beside a phantom; None when there are none.
 
@@ -78,9 +86,7 @@ def find_masks(dataset: Dataset, data: Path | None, wanted: str | None, cache: P
     told = cache.settings
     size, fit, crop = int(told["size"]), told["fit"], float(told["crop_border"])
     if wanted is not None:
-        folder = Path(wanted) if Path(wanted).is_absolute() or data is None else data / wanted
-        if not folder.is_dir():
-            raise BadData(f"explain.masks: {folder} is not a folder")
+        folder = named_folder(data, wanted)
         return Masks(folder, dataset, size, fit, crop)
     root = Path(dataset.root)
     folder = root.with_name(root.name + "_truth") / PHANTOM_MASKS

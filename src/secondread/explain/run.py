@@ -25,6 +25,14 @@ def units(study: Study, where: StudyDir) -> list[Unit]:
     return [unit_of(study, where, one) for one in chosen(study, where, study.explain.models)]
 
 
+def ready(study: Study, where: StudyDir) -> None:
+    """Raises `BadData` when the masks are not there, before hours are spent on training."""
+    if study.explain.masks is not None and study.explain.quality and study.explain.cases:
+        from secondread.explain.masks import named_folder
+
+        named_folder(where.data, study.explain.masks)
+
+
 def run(study: Study, where: StudyDir) -> None:
     """Explain every arm and model whose maps are missing or stale."""
     wanted = chosen(study, where, study.explain.models)

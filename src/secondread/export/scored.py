@@ -9,11 +9,10 @@ import pandas as pd
 
 from secondread.core.files import read_json
 from secondread.core.studydir import StudyDir
+from secondread.core.tables import read_csv
 from secondread.core.trials import Trial
 from secondread.models.chosen import TOGETHER
 
-NUMBERS = {name: ["", "nan", "NaN"] for name in ("value", "low", "high", "n")}
-"""What stands for no number in scores.csv; a class may be called "nan"."""
 LEFT_OUT = {"tp", "fp", "fn", "tn", "unread", "fpr", "fnr"}
 AVERAGES = {"micro", "weighted"}
 """Metrics and rows that say again what others say; all are in scores.csv."""
@@ -24,7 +23,7 @@ def own_scores(where: StudyDir, trials: Sequence[Trial]) -> list[dict[str, Any]]
     if not where.scores.exists():
         return []
     trial = trials[0]
-    scores = pd.read_csv(where.scores, keep_default_na=False, na_values=NUMBERS)
+    scores = read_csv(where.scores)
     own = scores[(scores["arm"] == trial.arm) & (scores["model"] == trial.model.label)]
     own = _of_several(own, trial) if len(trials) > 1 else _of_one(own, trial)
     own = own[own["split"].isin(["val", "test"]) & ~own["metric"].isin(LEFT_OUT) & ~own["class"].isin(AVERAGES)]

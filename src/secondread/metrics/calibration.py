@@ -139,8 +139,7 @@ def fit_operating_point(
     z, y = np.asarray(logits, dtype=np.float64), np.asarray(y_true, dtype=np.float64)
     if z.ndim != 2 or z.shape != y.shape or z.shape[1] != len(classes):
         raise BadData(f"logits {z.shape} and labels {y.shape} for {len(classes)} classes do not fit together")
-    if rule.name == "sensitivity" and task == "multiclass":
-        raise WrongRequest("a target sensitivity needs one positive class: use youden, cost or argmax for more classes")
+    need_rule(rule, task, len(classes))
     usable = np.isfinite(z) & np.isfinite(y)
     if task != "multilabel":
         usable = np.repeat(usable.all(axis=1, keepdims=True), z.shape[1], axis=1)
@@ -150,6 +149,18 @@ def fit_operating_point(
         return _fit_labels(z, y, usable, tuple(classes), shift, rule, uncertain_share)
     rows = usable[:, 0]
     return _fit_exclusive(z[rows], y[rows], task, tuple(classes), shift, rule, uncertain_share)
+
+
+def need_rule(rule: Rule, task: Task, classes: int) -> None:
+    """Raises `WrongRequest` for a rule that the task does not have, or costs of another number of classes."""
+    if rule.name == "sensitivity" and task == "multiclass":
+        raise WrongRequest("a target sensitivity needs one positive class: use youden, cost or argmax for more classes")
+    size = 2 if task == "multilabel" else classes
+    if rule.cost is not None and len(rule.cost) != size:
+        raise WrongRequest(
+            f"evaluate.threshold: cost must be {size} × {size} (truth × decision), not {len(rule.cost)} × "
+            f"{len(rule.cost)}"
+        )
 
 
 def _fit_exclusive(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +63,7 @@ def predictive_values(
 
     sensitivity, specificity: value, low, high (their intervals). The intervals of PPV and NPV take the low ends
     together and the high ends together, which is wider than exact: at least as much confidence as each input has of
-    both at once. A predictive value whose decision never happens is NaN.
+    both at once. A predictive value whose decision never happens is NaN; one that an end does not have has no interval.
     """
     made = []
     for prevalence in np.atleast_1d(np.asarray(prevalences, dtype=np.float64)):
@@ -71,8 +72,13 @@ def predictive_values(
         pairs = list(zip(sensitivity, specificity, strict=True))
         ppv = [_posterior(prevalence * se, (1 - prevalence) * (1 - sp)) for se, sp in pairs]
         npv = [_posterior((1 - prevalence) * sp, prevalence * (1 - se)) for se, sp in pairs]
-        made.append(PredictiveValues(float(prevalence), *ppv, *npv))
+        made.append(PredictiveValues(float(prevalence), *_whole(ppv), *_whole(npv)))
     return made
+
+
+def _whole(value_low_high: list[float]) -> list[float]:
+    """Both ends or none: at a prevalence of 0 or 1 a decision may happen within the interval and not at its end."""
+    return value_low_high if np.isfinite(value_low_high).all() else [value_low_high[0], math.nan, math.nan]
 
 
 def _posterior(right: float, wrong: float) -> float:

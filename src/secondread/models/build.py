@@ -16,7 +16,7 @@ from secondread.core.files import write_with
 from secondread.core.registry import resolve
 from secondread.core.spec import Normalise, PartRef
 from secondread.models.backbone import Backbone, Statistics
-from secondread.models.card import TrialCard, card_of
+from secondread.models.card import TrialCard, need_size
 from secondread.models.classifier import Classifier
 from secondread.models.spec import ModelSpec
 from secondread.models.weights import load_weights
@@ -82,9 +82,7 @@ def load_trial(folder: Path, weights: str = "best.safetensors") -> tuple[Classif
 
 def _backbone(ref: PartRef, spec: ModelSpec) -> Backbone:
     build = resolve("models", ref)
-    least = card_of(ref.name).min_size
-    if spec.size < least:
-        raise WrongRequest(f"train: size {spec.size} is too small for {ref.name}: it needs at least {least} pixels")
+    need_size(ref.name, spec.size)
     try:
         backbone: Backbone = build(spec)
     except (ValueError, RuntimeError, ZeroDivisionError) as error:  # a width that no memory holds

@@ -64,6 +64,21 @@ def card_of(name: str) -> ModelCard:
     raise WrongRequest(f"there is no card of a model {name!r}. Known: {', '.join(_CARDS)}")
 
 
+def need_size(name: str, size: int) -> None:
+    """Raises `WrongRequest` for images that are too small for the model."""
+    least = card_of(name).min_size
+    if size < least:
+        raise WrongRequest(f"train: size {size} is too small for {name}: it needs at least {least} pixels")
+
+
+def need_published(card: ModelCard) -> None:
+    """Raises `WrongRequest` for a model of which nobody published weights."""
+    if not card.weights:
+        raise WrongRequest(
+            f"weights: imagenet: there are none for {card.name}. Valid: none, the path of a file, trial:STUDY/ARM/MODEL"
+        )
+
+
 @dataclass(frozen=True)
 class TrialCard:
     """All that is needed to rebuild and to judge one trained trial (`train/<trial>/card.json`)."""

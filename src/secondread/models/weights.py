@@ -8,7 +8,7 @@ from pathlib import Path
 from secondread.core.errors import Absent, WrongRequest
 from secondread.core.spec import Normalise, PartRef
 from secondread.models.backbone import Backbone, Statistics
-from secondread.models.card import TrialCard, card_of
+from secondread.models.card import TrialCard, card_of, need_published
 from secondread.models.published import published_file
 from secondread.models.statedict import fit, own_state, read_state
 from secondread.models.weight_origin import Origin
@@ -83,10 +83,7 @@ def _is_run(name: str) -> bool:
 
 def _load_published(backbone: Backbone) -> Origin:
     card = backbone.card
-    if not card.weights:
-        raise WrongRequest(
-            f"weights: imagenet: there are none for {card.name}. Valid: none, the path of a file, trial:STUDY/ARM/MODEL"
-        )
+    need_published(card)
     state = read_state(published_file(card.weights))
     notes = fit(backbone, backbone.published(state), card.weights, head="where it fits")
     return Origin(card.weights, notes)

@@ -77,13 +77,17 @@ def fold_note(where: str, families: pd.Series, split: NDArray[np.object_]) -> st
     return f"{where} tests images of {told}{more}, and trains on none of those{kept_out}"
 
 
-def _by_pattern(row_ids: pd.Series, pattern: str) -> pd.Series:
+def need_group(pattern: str) -> None:
+    """Raises `WrongRequest` unless `pattern` is a regular expression with a group, which names the family."""
     try:
         groups = re.compile(pattern).groups
     except re.error as error:
         raise WrongRequest(f"prepare.split: family: {pattern!r} is no regular expression: {error}") from error
     if groups < 1:
         raise WrongRequest(f"prepare.split: family: {pattern!r} has no group, and its first group names the family")
+
+
+def _by_pattern(row_ids: pd.Series, pattern: str) -> pd.Series:
     named = row_ids.astype("string").str.extract(pattern, expand=True)[0]
     if named.isna().any():
         raise WrongRequest(

@@ -12,7 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from secondread.core.errors import BadData, WrongRequest
+from secondread.core.agreement import forbid_leaky_split
+from secondread.core.errors import BadData
 from secondread.core.files import write_json, write_text
 from secondread.core.progress import say
 from secondread.core.registry import resolve
@@ -129,11 +130,7 @@ def _split(study: Study, where: StudyDir) -> None:
     asked, dataset = study.prepare, read_dataset(where.dataset)
     rows = read_table(where.clean_rows)
     leaky = asked.split.name == LEAKY
-    if leaky and not asked.allow_leakage:
-        raise WrongRequest(
-            "prepare.split: image_level puts images of one patient on both sides; it needs prepare.allow_leakage: true "
-            "and stamps every output LEAKY PROTOCOL"
-        )
+    forbid_leaky_split(study)
     labels = labels_of(rows, dataset.classes)
     splits: pd.DataFrame = resolve("splits", asked.split)(rows, labels, asked.seed)
     proof = prove(

@@ -14,14 +14,34 @@ from secondread.core.errors import BadData, WrongRequest
 from secondread.core.limits import Share
 from secondread.core.registry import part
 from secondread.core.tables import SPLITS
-from secondread.prepare.families import families_of, fold_note, fold_of_family, leave_out
+from secondread.prepare.families import families_of, fold_note, fold_of_family, leave_out, need_group
 from secondread.prepare.stratify import deal
 
 Times = Annotated[int, Field(ge=1, le=1000)]
 Labels = NDArray[np.float32]
 
 
-@part("splits", "grouped")
+def leaving_nothing(test: float = 0.2, val: float = 0.1, repeats: int = 1, folds: int = 1) -> None:
+    """Refuses shares of test and validation that leave no training rows; with folds each fold is the test share."""
+    if folds == 1 and test + val >= 1.0:
+        raise WrongRequest(f"prepare.split: test {test} and val {val} leave nothing to train on")
+
+
+def one_fold(folds: int = 1, **_: object) -> None:
+    if folds < 2:
+        raise WrongRequest("prepare.split: kfold needs folds: 2 or more (five is usual)")
+
+
+def one_family(folds: int = 1, family: str = "", **_: object) -> None:
+    if folds < 2:
+        raise WrongRequest(
+            "prepare.split: families needs folds: 2 or more, at most as many as the class with the fewest has families"
+        )
+    if family:
+        need_group(family)
+
+
+@part("splits", "grouped", refuses=leaving_nothing)
 def grouped(
     rows: pd.DataFrame,
     labels_NK: Labels,
@@ -37,17 +57,15 @@ def grouped(
     return _all(rows, rows["group"], labels_NK, seed, test, val, repeats, folds)
 
 
-@part("splits", "kfold")
+@part("splits", "kfold", refuses=one_fold)
 def kfold(
     rows: pd.DataFrame, labels_NK: Labels, seed: int, /, *, folds: Times = 1, repeats: Times = 1, val: Share = 0.1
 ) -> pd.DataFrame:
     """Cross-validation by groups: `folds` parts, each of them test once."""
-    if folds < 2:
-        raise WrongRequest("prepare.split: kfold needs folds: 2 or more (five is usual)")
     return _all(rows, rows["group"], labels_NK, seed, 1.0 / folds, val, repeats, folds)
 
 
-@part("splits", "families")
+@part("splits", "families", refuses=one_family)
 def families(
     rows: pd.DataFrame,
     labels_NK: Labels,
@@ -60,10 +78,6 @@ def families(
     repeats: Times = 1,
 ) -> pd.DataFrame:
     """Leave families out: each of `folds` tests sites (or kinds of file names) that it trains on nothing of."""
-    if folds < 2:
-        raise WrongRequest(
-            "prepare.split: families needs folds: 2 or more, at most as many as the class with the fewest has families"
-        )
     of = families_of(rows, family)
     parts, notes = [], []
     for repeat in range(repeats):
@@ -76,7 +90,7 @@ def families(
     return _told(parts, notes)
 
 
-@part("splits", "image_level")
+@part("splits", "image_level", refuses=leaving_nothing)
 def image_level(
     rows: pd.DataFrame,
     labels_NK: Labels,
@@ -198,8 +212,6 @@ def _all(
     repeats: int,
     folds: int,
 ) -> pd.DataFrame:
-    if folds == 1 and test + val >= 1.0:
-        raise WrongRequest(f"prepare.split: test {test} and val {val} leave nothing to train on")
     parts = [
         _table(rows["row_id"].to_numpy(), split, repeat, fold)
         for repeat in range(repeats)

@@ -38,6 +38,7 @@ from secondread.synthesize.targets import (
     ALL,
     FoldRows,
     Target,
+    every_target_can_learn,
     fold_rows,
     samples_needed,
     target_classes,
@@ -53,6 +54,11 @@ def units(study: Study, where: StudyDir) -> list[Unit]:
     """One unit per GAN × class × repeat × fold × seed, and one that gathers their rows and quality."""
     found = [_unit(target, study, where) for target in targets(study, where)]
     return [*found, _gathering(found, where)] if found else []
+
+
+def ready(study: Study, where: StudyDir) -> None:
+    """Raises `BadData` for a class that has too few images in one of the folds, `WrongRequest` for what GANs cannot."""
+    every_target_can_learn(study, where)
 
 
 def run(study: Study, where: StudyDir) -> None:

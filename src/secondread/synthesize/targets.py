@@ -103,6 +103,20 @@ def target_classes(study: Study, where: StudyDir, repeat: int, fold: int) -> lis
     return list(named)
 
 
+def every_target_can_learn(study: Study, where: StudyDir) -> None:
+    """Raises what `training_rows` would raise for any GAN of any fold, and for an arm that lacks images of a class."""
+    wanted = targets(study, where)
+    for place in dict.fromkeys((target.repeat, target.fold) for target in wanted):
+        rows = fold_rows(where, *place)
+        for target in wanted:
+            if (target.repeat, target.fold) == place:
+                training_rows(target, rows)
+        drawn = target_classes(study, where, *place)
+        absent = [name for name in rows.dataset.classes if name not in drawn]
+        if absent and any(study.arm(arm)[0].name == "synthetic_only" for arm in study.arms):
+            raise WrongRequest(f"balance: synthetic_only needs images of {', '.join(absent)} too: synthesize.for: all")
+
+
 def training_rows(target: Target, rows: FoldRows) -> pd.DataFrame:
     """The rows a GAN learns from: this fold's training rows only. Raises `BadData` below 16 distinct images."""
     source = replace(rows, train=rows.every) if target.before_split else rows
@@ -128,7 +142,7 @@ def samples_needed(study: Study, rows: FoldRows, name: str) -> int:
     wanted = [LEAST_SAMPLES, max(counts.values()) - counts[name]]
     for arm in study.arms:
         options = study.arm(arm)[0].options
-        wanted += [int(options.get("add", 0)), int(np.ceil(float(options.get("ratio", 0)) * counts[name]))]
+        wanted += [int(options.get("add") or 0), int(np.ceil(float(options.get("ratio") or 0) * counts[name]))]
         if study.arm(arm)[0].name == "synthetic_only":
             wanted.append(counts[name])
     return max(wanted)

@@ -91,7 +91,7 @@ def material_of(study: Study, where: StudyDir, trial: Trial) -> Material:
     known = rows.set_index("row_id")
     training = known.loc[real["row_id"]]
     classes = dataset.classes
-    policies = _policies(trial, dataset)
+    policies = policies_for(trial, dataset)
     found = np.concatenate([labels_of(training, classes), labels_of(synthetic, classes)])
     stack, synthetic_places = _stack(where, cache, synthetic)
     val = rows[rows["split"] == "val"]
@@ -189,7 +189,8 @@ def _places(cache: PixelCache, row_ids: pd.Series | pd.Index) -> NDArray[np.int6
     return np.fromiter((cache.position[row_id] for row_id in row_ids), np.int64, len(row_ids))
 
 
-def _policies(trial: Trial, dataset: Dataset) -> list[str]:
+def policies_for(trial: Trial, dataset: Dataset) -> list[str]:
+    """What becomes of the uncertain labels of each class; nothing is uncertain where classes exclude each other."""
     policies = policies_of(trial.train.uncertain, dataset.classes)
     return policies if dataset.task == "multilabel" else ["ignore"] * len(policies)
 

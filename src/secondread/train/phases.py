@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from secondread.core.errors import WrongRequest
+from secondread.core.agreement import forbid_mixed_views
 from secondread.core.progress import say
 from secondread.core.registry import resolve
 from secondread.core.trials import Trial
@@ -140,8 +140,7 @@ def _computed_once(
 
 def _views(learning: Learning, phase: Phase) -> int:
     name = learning.trial.train.augment.name
-    if phase.views > 1 and name in ("mixup", "cutmix"):
-        raise WrongRequest(f"train.regime: views of one image cannot be made by augment: {name}, which mixes two")
+    forbid_mixed_views(learning.trial.arm, learning.trial.train)
     if learning.augment is None:
         return 1
     if phase.views == 1 and learning.machine.is_main:

@@ -24,6 +24,13 @@ def units(study: Study, where: StudyDir) -> list[Unit]:
     return coders + [trial_unit(trial, where) for trial in trials(study, where)]
 
 
+def ready(study: Study, where: StudyDir) -> None:
+    """Raises what would refuse one of several trials only when those before it are trained."""
+    from secondread.train.readiness import forbid_misfits
+
+    forbid_misfits(study, where)
+
+
 def run(study: Study, where: StudyDir) -> None:
     """Train every autoencoder and trial that is missing or stale; each goes on from its last checkpoint."""
     if where.dataset.exists():

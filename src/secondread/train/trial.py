@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from secondread.core.agreement import MIXING
 from secondread.core.errors import WrongRequest
 from secondread.core.files import read_json, write_with
 from secondread.core.leakage import write_contents
@@ -25,7 +26,7 @@ from secondread.models.classifier import Classifier
 from secondread.models.spec import ModelSpec
 from secondread.models.weights import statistics_of
 from secondread.train.autoencoder import encoder_for
-from secondread.train.loss_types import Loss
+from secondread.train.loss_types import Loss, LossSpec
 from secondread.train.material import LEAKY, Material, material_of, mean_and_std
 from secondread.train.objective import has_batch_norm, without_uncertain_logits
 from secondread.train.phases import Learning, run_phase
@@ -74,13 +75,17 @@ def train_trial(
 
 
 def _loss(trial: Trial, material: Material) -> Loss:
-    spec = material.loss_spec(trial.train.label_smoothing)
+    return loss_of(trial, material.loss_spec(trial.train.label_smoothing), material.policies)
+
+
+def loss_of(trial: Trial, spec: LossSpec, policies: list[str]) -> Loss:
+    """The trial's loss; raises `WrongRequest` where it does not fit the task."""
     loss: Loss = resolve("losses", trial.train.loss)(spec)
-    if "multi_class" not in material.policies:
+    if "multi_class" not in policies:
         return loss
-    if trial.train.augment.name in ("mixup", "cutmix"):
+    if trial.train.augment.name in MIXING:
         raise WrongRequest(f"train.uncertain: multi_class cannot be mixed by augment: {trial.train.augment.name}")
-    return ThreeWay(loss, material.policies)
+    return ThreeWay(loss, policies)
 
 
 def _classifier(where: StudyDir, trial: Trial, material: Material, loss: Loss, machine: Machine) -> Classifier:
@@ -103,12 +108,18 @@ def _classifier(where: StudyDir, trial: Trial, material: Material, loss: Loss, m
     material.forbid_leaks(classifier.origin.content_ids(), f"trial {trial.name}: weights {classifier.origin.text}")
     if train.weights == "none":
         encoder_for(classifier, where, trial, material)
-    if train.batch // machine.world < 2 and train.regime.name != "head" and has_batch_norm(classifier):
+    need_two_images(trial, classifier, machine.world)
+    return classifier
+
+
+def need_two_images(trial: Trial, classifier: Classifier, processes: int) -> None:
+    """Raises `WrongRequest` for a batch whose share of one process BatchNorm cannot take statistics over."""
+    train = trial.train
+    if train.batch // processes < 2 and train.regime.name != "head" and has_batch_norm(classifier):
         raise WrongRequest(
             f"train.batch: {train.batch} gives a process one image; BatchNorm in {trial.model.name} "
             "cannot learn from it: use at least 2 per process"
         )
-    return classifier
 
 
 def _all_phases(learning: Learning) -> Outcome:
