@@ -20,6 +20,7 @@ from secondread import pipeline
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir, needed
 from secondread.core.studyfile import check_parts, load_study
+from secondread.core.tables import read_csv
 
 if TYPE_CHECKING:
     from secondread.prepare.report import Audit
@@ -35,11 +36,11 @@ class Result:
 
     @property
     def scores(self) -> pd.DataFrame:
-        return pd.read_csv(needed(self.where.scores, "evaluate"))
+        return read_csv(needed(self.where.scores, "evaluate"))
 
     @property
     def comparisons(self) -> pd.DataFrame:
-        return pd.read_csv(needed(self.where.comparisons, "evaluate"))
+        return read_csv(needed(self.where.comparisons, "evaluate"))
 
     @property
     def report(self) -> Path:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from secondread.core.files import read_json
 from secondread.core.studydir import StudyDir
+from secondread.core.tables import read_csv
 from secondread.core.trials import Trial
 from secondread.models.chosen import TOGETHER
 
@@ -24,7 +25,7 @@ def own_scores(where: StudyDir, trials: Sequence[Trial]) -> list[dict[str, Any]]
     if not where.scores.exists():
         return []
     trial = trials[0]
-    scores = pd.read_csv(where.scores, keep_default_na=False, na_values=NUMBERS)
+    scores = read_csv(where.scores, keep_default_na=False, na_values=NUMBERS)
     own = scores[(scores["arm"] == trial.arm) & (scores["model"] == trial.model.label)]
     own = _of_several(own, trial) if len(trials) > 1 else _of_one(own, trial)
     own = own[own["split"].isin(["val", "test"]) & ~own["metric"].isin(LEFT_OUT) & ~own["class"].isin(AVERAGES)]
