@@ -20,7 +20,7 @@ from secondread import pipeline
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir, needed
 from secondread.core.studyfile import load_study
-from secondread.core.tables import read_csv
+from secondread.core.tables import read_results
 
 if TYPE_CHECKING:
     from secondread.planning import Plan
@@ -37,11 +37,11 @@ class Result:
 
     @property
     def scores(self) -> pd.DataFrame:
-        return read_csv(needed(self.where.scores, "evaluate"))
+        return read_results(needed(self.where.scores, "evaluate"))
 
     @property
     def comparisons(self) -> pd.DataFrame:
-        return read_csv(needed(self.where.comparisons, "evaluate"))
+        return read_results(needed(self.where.comparisons, "evaluate"))
 
     @property
     def report(self) -> Path:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from secondread.core.alone import alone
 from secondread.core.errors import BadData, SecondreadError, WrongRequest
 from secondread.core.files import clear_abandoned, write_json
 from secondread.core.processors import launched_processes
@@ -15,7 +17,7 @@ from secondread.core.progress import say
 from secondread.core.provenance import environment
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir, Unit
-from secondread.core.studyfile import check_parts, load_study, save_study
+from secondread.core.studyfile import check_parts, load_study, name_in, save_study
 from secondread.core.trials import trials
 
 
@@ -111,7 +113,11 @@ def status(where: StudyDir) -> list[dict[str, Any]]:
     """State of every unit of the study in `where`: `{"step", "unit", "state", "reason" (why it failed)}`."""
     if not where.study_file.exists():
         raise WrongRequest(f"{where.root} is no study directory (it has no {where.study_file.name})")
-    study = load_study(where.study_file)
+    try:
+        study = load_study(where.study_file)
+    except WrongRequest as error:
+        again = f"`secondread run STUDY.yaml --out {where.root}` writes it anew"
+        raise WrongRequest(f"{error}. If another version of secondread wrote it, {again}") from error
     found = []
     for step in STEPS:
         for unit in _units(step, study, where):
@@ -129,7 +135,8 @@ def tune(study: Study, where: StudyDir, trials: int) -> list[Path]:
 
     spaces_of(study)
     run(study, where, ("gather", "prepare", "synthesize", "balance"))
-    best = search(study, where, trials)
+    with alone(where.lock("tune"), "tune"):
+        best = search(study, where, trials)
     tuned = where.root / "tune" / "best.yaml"
     save_study(best, tuned, "The best setting by validation; see tune/trials.csv.")
     return [where.root / "tune" / "trials.csv", tuned]
@@ -160,10 +167,12 @@ def _need_ready(study: Study, where: StudyDir) -> None:
 
 
 def _run_step(step: Step, study: Study, where: StudyDir, task: Literal["run", "score"] = "run") -> None:
-    waiting = [unit for unit in _units(step, study, where) if unit.state() != "done"]
-    if waiting:
-        say(f"── {step.name}: {len(waiting)} to do")
-    getattr(step.face(), task)(study, where)
+    # trainings keep others from their own trial only: the jobs of an array take one each
+    with nullcontext() if step.name == "train" else alone(where.lock(step.name), f"the step {step.name}"):
+        waiting = [unit for unit in _units(step, study, where) if unit.state() != "done"]
+        if waiting:
+            say(f"── {step.name}: {len(waiting)} to do")
+        getattr(step.face(), task)(study, where)
 
 
 def _units(step: Step, study: Study, where: StudyDir) -> list[Unit]:
@@ -186,9 +195,12 @@ def _data_root(data: Path | None) -> Path | None:
 def _claim(study: Study, where: StudyDir) -> None:
     """Write the study file into its directory; a directory of another study is refused."""
     if where.study_file.exists():
-        other = load_study(where.study_file).study
+        try:
+            other = name_in(where.study_file)  # other keys may be those of another version
+        except WrongRequest as error:
+            raise WrongRequest(f"{error}. Delete it, and the same command writes it anew") from error
         if other != study.study:
             raise WrongRequest(f"{where.root} holds the study {other!r}, not {study.study!r}: choose another --out")
-    elif where.root.is_dir() and any(where.root.iterdir()):
+    elif where.root.is_dir() and any(where.root.iterdir()) and not where.provenance.exists():
         raise WrongRequest(f"{where.root} is not empty and holds no study: choose another --out")
     save_study(study, where.study_file)

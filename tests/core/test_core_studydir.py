@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ from secondread.core.files import (
     write_json,
     write_text,
 )
+from secondread.core.leakage import read_contents
 from secondread.core.studydir import StudyDir, Unit, slug
+from secondread.core.tables import read_csv, read_dataset, read_table
 
 
 def unit_of(folder: Path, source: Path, setting: int = 1) -> Unit:
@@ -159,3 +162,66 @@ def test_a_file_that_many_units_read_is_hashed_once_until_it_changes(
     os.utime(table, (1e9, 1e9))
     assert before.isdisjoint({unit.key() for unit in units})
     assert len(hashed) == 2
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
+def test_a_damaged_record_is_as_good_as_none(tmp_path: Path, content: str) -> None:
+    source = tmp_path / "input.txt"
+    source.write_text("one")
+    first = unit_of(tmp_path, source)
+    with first.work():
+        pass
+    second = Unit("predict", "b", tmp_path / "second", {}, (first.done_file,))
+    with second.work():
+        pass
+    first.done_file.write_text(content)
+    assert (first.state(), second.state()) == ("missing", "missing")
+    with pytest.raises(BadData, match=r"done.json cannot be read .*delete it"):
+        second.key()
+    with first.work():
+        pass
+    assert (first.state(), second.state()) == ("done", "done")
+
+
+@pytest.mark.parametrize("name", ["left.csv", "points/a.json"])
+@pytest.mark.parametrize("harm", ["gone", "empty", "folder"])
+def test_a_file_that_was_lost_is_made_again(
+    tmp_path: Path, name: str, harm: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    unit = Unit("evaluate", "scores", tmp_path, {})
+    left, beside = tmp_path / "left.csv", tmp_path / "points" / "a.json"
+    for path in (left, beside):
+        write_text(path, "1,2")
+    with unit.work([left], [beside]):
+        pass
+    assert unit.state() == "done"
+    (tmp_path / name).unlink()
+    if harm != "gone":
+        (tmp_path / name).mkdir() if harm == "folder" else (tmp_path / name).write_text("")
+    assert unit.state() == "missing"
+    with suppress(BadData), unit.work():
+        pass
+    assert f"evaluate scores: {name} is gone or was changed; made again" in capfd.readouterr().err
+
+
+def test_what_an_early_version_left_needs_no_sizes(tmp_path: Path) -> None:
+    unit = Unit("evaluate", "scores", tmp_path, {})
+    write_text(tmp_path / "left.csv", "1,2")
+    with unit.work([tmp_path / "left.csv"]):
+        pass
+    told = read_json(unit.done_file)
+    write_json(unit.done_file, {name: value for name, value in told.items() if name != "sizes"})
+    assert unit.state() == "done"
+    (tmp_path / "left.csv").unlink()
+    assert unit.state() == "missing"
+
+
+def test_damaged_tables_are_named(tmp_path: Path) -> None:
+    (tmp_path / "folder.parquet").mkdir()
+    for name, read in (("a.parquet", read_table), ("folder.parquet", read_table), ("b.csv", read_csv),
+                       ("d.json", read_dataset), ("c.json", read_contents)):  # fmt: skip
+        path = tmp_path / name
+        if not path.exists():
+            path.write_text("{}" if path.suffix == ".json" else "")
+        with pytest.raises(BadData, match=rf"{name} cannot be read .*delete it, and `secondread run` makes it again"):
+            read(path)

@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from secondread import pipeline
 from secondread.core.errors import WrongRequest
 from secondread.core.spec import PartRef, Study, as_yaml
 from secondread.core.studydir import StudyDir
@@ -242,3 +243,28 @@ def test_any_mapping_is_a_study_or_a_short_refusal(sections: dict[str, object]) 
     except WrongRequest as refusal:
         told = str(refusal)
     assert isinstance(told, Study) or 0 < len(str(told).splitlines()) <= 3
+
+
+def test_a_directory_of_another_version_is_gone_on_with(tmp_path: Path) -> None:
+    file, out = tmp_path / "mine.yaml", tmp_path / "out"
+    file.write_text("study: mine\n")
+    out.mkdir()
+    (out / "study.yaml").write_text("study: mine\nexport: {openvino: true}\n")
+    with pytest.raises(WrongRequest, match=r"openvino.*another version.*secondread run STUDY.yaml --out"):
+        pipeline.status(StudyDir(out))
+    study, where = pipeline.open_study(file, None, out)
+    assert load_study(where.study_file) == study
+
+
+@pytest.mark.parametrize("content", ["", "study: [", "- mine"])
+def test_a_damaged_study_file_of_a_directory_is_written_anew_when_removed(tmp_path: Path, content: str) -> None:
+    file, out = tmp_path / "mine.yaml", tmp_path / "out"
+    file.write_text("study: mine\n")
+    out.mkdir()
+    (out / "study.yaml").write_text(content)
+    (out / "provenance.json").write_text("{}")
+    with pytest.raises(WrongRequest, match="Delete it, and the same command writes it anew"):
+        pipeline.open_study(file, None, out)
+    (out / "study.yaml").unlink()
+    study, where = pipeline.open_study(file, None, out)
+    assert load_study(where.study_file) == study

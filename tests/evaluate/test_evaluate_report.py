@@ -204,7 +204,7 @@ def test_the_methods_name_the_given_split_and_count_what_is_one(simulate: Simula
     told = methods_text(read_record(parse_study(written), where))
     assert "The split that comes with the data was used." in told
     assert "for 1 epoch; " in told
-    assert "early after 1 epoch without" in told
+    assert "after 1 epoch without progress" in told
     assert "with focal_bce loss" in told
     write_table(rows, where.clean_rows, {})
     told = methods_text(read_record(parse_study(written), where))

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 
 from secondread.core.errors import WrongRequest
 from secondread.serve.accounts.models import User
 from secondread.serve.charset import refuse_narrow_letters
 from secondread.serve.folder import DataFolder
+from secondread.serve.newer import refuse_newer_database
 
 
 def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -168,3 +170,14 @@ def test_a_database_without_all_letters_is_refused(transactional_db: None) -> No
     finally:
         with connection.cursor() as cursor:
             cursor.execute(f"ALTER DATABASE {name} CHARACTER SET utf8mb4")
+
+
+@pytest.mark.django_db
+def test_a_database_of_a_newer_version_is_refused() -> None:
+    refuse_newer_database()
+    recorder = MigrationRecorder(connection)
+    recorder.record_applied("another_app", "0099_unknown")  # of an application that is not ours to judge
+    refuse_newer_database()
+    recorder.record_applied("reads", "0099_later")
+    with pytest.raises(WrongRequest, match=r"newer version of secondread \(reads.0099_later\)"):
+        refuse_newer_database()

@@ -47,7 +47,8 @@ def _every_command(
         os.environ["SECONDREAD_DEBUG"] = "1"
 
 
-UNFIT_FOLDER = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST)
+UNFIT_FOLDER = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST,
+                errno.EISDIR, errno.ELOOP)  # fmt: skip
 """What a full, barred or wrongly made folder of the user's answers; anything else may be a bug of ours."""
 
 

@@ -80,7 +80,16 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf8"))
+    """What stands in a file of `write_json`; raises `BadData` when it is no such file."""
+    try:
+        return json.loads(path.read_text(encoding="utf8"))
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> BadData:
+    """What to say of a file of a study that cannot be read."""
+    return BadData(f"{path} cannot be read ({error}): delete it, and `secondread run` makes it again")
 
 
 def write_with(path: Path, writer: Callable[[Path], object]) -> None:

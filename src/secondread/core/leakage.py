@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from secondread.core.errors import Leak
-from secondread.core.files import read_json, sha256_of_json, write_json
+from secondread.core.files import damaged, read_json, sha256_of_json, write_json
 
 
 def write_contents(path: Path, content_ids: Iterable[str]) -> None:
@@ -18,7 +18,10 @@ def write_contents(path: Path, content_ids: Iterable[str]) -> None:
 
 
 def read_contents(path: Path) -> set[str]:
-    return set(read_json(path)["contents"])
+    try:
+        return set(read_json(path)["contents"])
+    except (TypeError, KeyError) as error:
+        raise damaged(path, error) from error
 
 
 def forbid_overlap(fitted_on: Iterable[str], held_out: pd.DataFrame, rows: pd.DataFrame, what: str) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,7 +18,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from secondread.core.errors import BadData
-from secondread.core.files import read_json, sha256_of_file, sha256_of_json, write_json
+from secondread.core.files import damaged, read_json, sha256_of_file, sha256_of_json, write_json
+from secondread.core.progress import say
 
 State = Literal["missing", "stale", "failed", "done"]
 SETTLED = 2.0
@@ -35,6 +37,10 @@ class StudyDir:
     data: Path | None = None
     only: str | None = None
     seen: dict[str, str | None] = field(default_factory=dict, compare=False, repr=False)
+
+    def lock(self, work: str) -> Path:
+        """The file that one process at a time has locked while it is at this work (`core.alone`)."""
+        return self.root / ".locks" / work.replace("/", "--")
 
     # gather, prepare
     @property
@@ -208,20 +214,38 @@ class Unit:
         return self.done_file.with_name(self.done_file.name.replace("done.json", "failed.json"))
 
     def key(self) -> str:
+        """Digest of settings and inputs; raises `BadData` when an input cannot be read."""
         return sha256_of_json({"settings": self.settings, "inputs": [fingerprint(path) for path in self.inputs]})
 
     def state(self) -> State:
-        if any(not path.exists() for path in self.inputs) or not self.done_file.exists():
-            return "failed" if self.failed_file.exists() else "missing"
-        return "done" if read_json(self.done_file).get("key") == self.key() else "stale"
+        try:
+            if not self.done_file.exists() or self.lost() or any(not path.exists() for path in self.inputs):
+                return "failed" if self.failed_file.exists() else "missing"
+            return "done" if record_of(self.done_file)["key"] == self.key() else "stale"
+        except BadData:  # a damaged record tells nothing, and of a damaged input nothing can be done
+            return "missing"
+
+    def lost(self) -> str:
+        """The first of the files the unit left that is gone or of another size (which early studies did not keep)."""
+        told = record_of(self.done_file)
+        left: dict[str, int | None] = told.get("sizes") or dict.fromkeys(told.get("outputs", {}))
+        for name, size in left.items():
+            path = self.done_file.parent / name
+            if not path.is_file() or (size is not None and path.stat().st_size != size):
+                return name
+        return ""
 
     def reason(self) -> str:
         """Why the last try failed; empty where none did."""
         return str(read_json(self.failed_file).get("error", "")) if self.failed_file.exists() else ""
 
     @contextmanager
-    def work(self, outputs: Sequence[Path] = (), **facts: Any) -> Iterator[None]:
-        """Run the unit's work; on success `done.json` is written last, on an error `failed.json` says why."""
+    def work(self, outputs: Sequence[Path] = (), beside: Sequence[Path] = (), **facts: Any) -> Iterator[None]:
+        """Run the unit's work; on success `done.json` is written last, on an error `failed.json` says why.
+
+        `outputs` are what others build on; the files `beside` them, as far as there are any, only have to stay.
+        """
+        self._tell_lost()
         self.done_file.unlink(missing_ok=True)  # from here on, what lies in the folder is not to be trusted
         self.failed_file.unlink(missing_ok=True)
         key, started = self.key(), time.time()
@@ -233,18 +257,39 @@ class Unit:
             raise
         made = {path.name: fingerprint(path) for path in outputs}
         seconds = round(time.time() - started, 3)
-        write_json(self.done_file, {"key": key, "outputs": made, "seconds": seconds, "finished": _now(), **facts})
+        told = {"key": key, "outputs": made, "sizes": self._sizes((*outputs, *beside)), "seconds": seconds}
+        write_json(self.done_file, {**told, "finished": _now(), **facts})
+
+    def _sizes(self, paths: Iterable[Path]) -> dict[str, int]:
+        room = self.done_file.parent
+        return {os.path.relpath(path, room): path.stat().st_size for path in paths if path.exists()}
+
+    def _tell_lost(self) -> None:
+        with suppress(BadData):
+            if self.done_file.exists() and (name := self.lost()):
+                say(f"{self.step} {self.name}: {name} is gone or was changed; made again")
+
+
+def record_of(done: Path) -> dict[str, Any]:
+    """What stands in a `done.json`; raises `BadData` when it is none."""
+    told = read_json(done)
+    if not (isinstance(told, dict) and "key" in told):
+        raise damaged(done, ValueError("it has no key"))
+    return told
 
 
 def fingerprint(path: Path) -> str:
     """What a file contributes to a key: its content, or for a `done.json` its key and outputs."""
     if path.name.endswith("done.json"):
-        told = read_json(path)
+        told = record_of(path)
         return sha256_of_json([told["key"], told.get("outputs", {})])
-    seen = path.stat()
-    if time.time() - seen.st_mtime < SETTLED:
-        return sha256_of_file(path)
-    return _content(path, (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns))
+    try:
+        seen = path.stat()
+        if time.time() - seen.st_mtime < SETTLED:
+            return sha256_of_file(path)
+        return _content(path, (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns))
+    except OSError as error:
+        raise damaged(path, error) from error
 
 
 @cache

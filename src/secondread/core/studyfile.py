@@ -36,6 +36,15 @@ class _Once(yaml.SafeLoader):
 
 def load_study(path: Path) -> Study:
     """The study file at `path`, its structure checked; raises `WrongRequest`."""
+    return parse_study(_written(path), str(path))
+
+
+def name_in(path: Path) -> Any:
+    """The name of the study at `path`, whatever keys another version wrote beside it; raises `WrongRequest`."""
+    return _written(path).get("study")
+
+
+def _written(path: Path) -> dict[str, Any]:
     try:
         content = path.read_text(encoding="utf8")
     except (OSError, UnicodeDecodeError) as error:
@@ -48,7 +57,7 @@ def load_study(path: Path) -> Study:
         raise WrongRequest(f"{path}: {error}") from error
     if not isinstance(written, dict):
         raise WrongRequest(f"{path}: a study file is a mapping that begins with `study: NAME`")
-    return parse_study(written, str(path))
+    return written
 
 
 def parse_study(written: dict[str, Any], origin: str = "study") -> Study:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from secondread.core.errors import BadData
-from secondread.core.files import read_json, write_json, write_with
+from secondread.core.files import damaged, read_json, write_json, write_with
 
 Task = Literal["binary", "multiclass", "multilabel"]
 SPLITS = ("train", "val", "test")
@@ -91,7 +91,11 @@ def write_dataset(dataset: Dataset, path: Path) -> None:
 
 
 def read_dataset(path: Path) -> Dataset:
-    return Dataset(**read_json(path))
+    """What gather understood; raises `BadData` when the file is damaged or of another version."""
+    try:
+        return Dataset(**read_json(path))
+    except TypeError as error:
+        raise damaged(path, error) from error
 
 
 def forbid_unlabelled(dataset: Dataset) -> None:
@@ -118,9 +122,19 @@ def write_table(table: pd.DataFrame, path: Path, columns: dict[str, str]) -> Non
 def read_table(path: Path) -> pd.DataFrame:
     """A table written by `write_table`; raises `BadData` when it cannot be read."""
     try:
-        table: pd.DataFrame = pq.read_table(path).to_pandas()
+        with open(path, "rb") as opened:  # of a folder of that name Arrow would read all files, or none
+            table: pd.DataFrame = pq.read_table(opened).to_pandas()
     except (OSError, pa.ArrowException) as error:
-        raise BadData(f"cannot read the table {path}: {error}") from error
+        raise damaged(path, error) from error
+    return table
+
+
+def read_csv(path: Path, **how: Any) -> pd.DataFrame:
+    """A table that a step has left, read as pandas is told; raises `BadData` when it cannot be read."""
+    try:
+        table: pd.DataFrame = pd.read_csv(path, **how)
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from error
     return table
 
 
@@ -128,11 +142,10 @@ def write_csv(table: pd.DataFrame, path: Path, columns: Sequence[str]) -> None:
     write_with(path, lambda temporary: table[list(columns)].to_csv(temporary, index=False))
 
 
-def read_csv(path: Path) -> pd.DataFrame:
+def read_results(path: Path) -> pd.DataFrame:
     """A table of results (scores.csv and its like): names are text, and no number is NaN."""
     no_number = {name: ["", "nan", "NaN"] for name in NUMBERS}
-    table: pd.DataFrame = pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=no_number)
-    return table
+    return read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=no_number)
 
 
 def labels_of(table: pd.DataFrame, classes: Sequence[str], prefix: str = "y_") -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from secondread.core.tables import read_csv
 from secondread.evaluate.gallery import Gallery
 from secondread.evaluate.lookup import names, records
 from secondread.evaluate.part_made import embedded_picture
@@ -24,9 +25,7 @@ def codes_section(record: Record, gallery: Gallery) -> Section | None:
     found = autoencoders(record)
     if not found:
         return None
-    epochs = pd.concat(
-        [pd.read_csv(one / "epochs.csv").assign(coder=one.parent.name, member=one.name) for one in found]
-    )
+    epochs = pd.concat([read_csv(one / "epochs.csv").assign(coder=one.parent.name, member=one.name) for one in found])
     blocks: list[Block] = [gallery.show(
         "autoencoders", "Reconstruction while training", "Mean squared error of pixels from 0 to 1. Solid: validation; "
         "dotted: training. The epoch that is kept is chosen on validation.",
@@ -62,7 +61,7 @@ def _label(card: dict[str, object]) -> str:
 
 def fidelity_table(measured: list[Path]) -> Table:
     """PSNR and SSIM of each autoencoder and of the resize; of several folds the mean."""
-    told = pd.concat([pd.read_csv(one / "quality.csv").assign(coder=one.parent.name) for one in measured])
+    told = pd.concat([read_csv(one / "quality.csv").assign(coder=one.parent.name) for one in measured])
     mean = told.groupby(["coder", "method"], sort=False).mean(numeric_only=True).reset_index()
     rows: list[list[Cell]] = [
         [*names(row["coder"], row["method"]), Number(row["values"], 0, kind="count"), Number(row["share_of_pixels"], 2),

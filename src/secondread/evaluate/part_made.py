@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from secondread.core.files import read_json
-from secondread.core.tables import read_csv
+from secondread.core.tables import read_csv, read_results
 from secondread.evaluate.gallery import Gallery
 from secondread.evaluate.lookup import names, records
 from secondread.evaluate.record import Record
@@ -34,7 +34,7 @@ def synthetic_section(record: Record, gallery: Gallery) -> Section | None:
     path = record.where.synthetic_quality
     if not path.exists():
         return None
-    quality = read_csv(path)
+    quality = read_results(path)
     if quality.empty:
         return None
     blocks: list[Block] = [gallery.show(
@@ -82,7 +82,7 @@ def training_curves(folder: Path) -> pd.DataFrame:
     """The `curve.csv` of every GAN, class, fold and seed, with the update that was kept."""
     found = []
     for path in sorted(folder.glob("*/*/r*f*s*/curve.csv")):
-        curve, told = pd.read_csv(path), path.with_name("kept.json")
+        curve, told = read_csv(path), path.with_name("kept.json")
         kept = read_json(told)["step"] if told.exists() else int(curve["step"].iloc[-1])
         run = "/".join(path.parts[-3:-1])
         found.append(curve.assign(run=run, gan=path.parts[-4], kept=curve["step"] == kept))
@@ -93,7 +93,7 @@ def training_losses(folder: Path) -> pd.DataFrame:
     """The `losses.csv` of every GAN, class, fold and seed, at most 200 points of each."""
     found = []
     for path in sorted(folder.glob("*/*/r*f*s*/losses.csv")):
-        told = pd.read_csv(path)
+        told = read_csv(path)
         together = told.groupby(told.index // -(-len(told) // MOST_POINTS)).mean() if len(told) else told
         found.append(together.assign(run="/".join(path.parts[-3:-1]), gan=path.parts[-4]))
     return pd.concat(found) if found else pd.DataFrame()
@@ -167,7 +167,7 @@ def heatmap_section(record: Record) -> Section | None:
                 blocks.append(Folded(title, [embedded_picture(path, f"heat-{len(blocks)}", title, HEAT_CAPTION)]))
         quality = told_at.parent / "quality.csv"
         if quality.exists():
-            table = heat_quality(read_csv(quality), f"table-heat-{len(blocks)}")
+            table = heat_quality(read_results(quality), f"table-heat-{len(blocks)}")
             blocks.append(Folded(table.caption, [Tabled(table)]))
     return Section("heatmaps", "Heatmaps", blocks) if blocks else None
 

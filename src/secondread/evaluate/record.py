@@ -12,7 +12,7 @@ import pandas as pd
 from secondread.core.files import read_json
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir, needed
-from secondread.core.tables import read_csv, read_table
+from secondread.core.tables import read_csv, read_results, read_table
 from secondread.evaluate.operating import Judged
 from secondread.evaluate.predictions import Evidence, read_evidence
 from secondread.metrics.calibration import OperatingPoint
@@ -94,7 +94,7 @@ class Record:
         for one in self.evidence.trials:
             path = self.where.trial(one.trial.name) / "epochs.csv"
             if path.exists():
-                tables.append(pd.read_csv(path).assign(arm=one.arm, model=one.model, member=one.member))
+                tables.append(read_csv(path).assign(arm=one.arm, model=one.model, member=one.member))
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["arm", "model", "member"])
 
     def pooled(self, split: str) -> pd.DataFrame:
@@ -108,7 +108,7 @@ def read_record(study: Study, where: StudyDir) -> Record:
     evidence = read_evidence(study, where)
     points = {pair: read_json(needed(where.operating(*pair), "evaluate")) for pair in evidence.pairs}
     judged = [Judged(one, OperatingPoint.from_dict(points[one.arm, one.model][one.member])) for one in evidence.trials]
-    scores, comparisons = (read_csv(needed(path, "evaluate")) for path in (where.scores, where.comparisons))
+    scores, comparisons = (read_results(needed(path, "evaluate")) for path in (where.scores, where.comparisons))
     return Record(study, where, evidence, judged, scores, comparisons, read_json(where.summary))
 
 

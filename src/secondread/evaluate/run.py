@@ -52,7 +52,9 @@ def score(study: Study, where: StudyDir) -> None:
         from secondread.evaluate.predictions import read_evidence
         from secondread.evaluate.results import results
 
-        with scored.work([where.scores, where.comparisons, where.summary]):
+        pairs = {(trial.arm, trial.model.label) for trial in trials(study, where)}
+        points = [where.operating(*pair) for pair in sorted(pairs)]
+        with scored.work([where.scores, where.comparisons, where.summary], points):
             results(read_evidence(study, where), study, where).write()
 
 

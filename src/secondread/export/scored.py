@@ -9,7 +9,7 @@ import pandas as pd
 
 from secondread.core.files import read_json
 from secondread.core.studydir import StudyDir
-from secondread.core.tables import read_csv
+from secondread.core.tables import read_results
 from secondread.core.trials import Trial
 from secondread.models.chosen import TOGETHER
 
@@ -23,7 +23,7 @@ def own_scores(where: StudyDir, trials: Sequence[Trial]) -> list[dict[str, Any]]
     if not where.scores.exists():
         return []
     trial = trials[0]
-    scores = read_csv(where.scores)
+    scores = read_results(where.scores)
     own = scores[(scores["arm"] == trial.arm) & (scores["model"] == trial.model.label)]
     own = _of_several(own, trial) if len(trials) > 1 else _of_one(own, trial)
     own = own[own["split"].isin(["val", "test"]) & ~own["metric"].isin(LEFT_OUT) & ~own["class"].isin(AVERAGES)]

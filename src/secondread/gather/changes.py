@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 
-from secondread.core.files import read_json, sha256_of_json
-from secondread.core.studydir import State, Unit
+from secondread.core.errors import BadData
+from secondread.core.files import sha256_of_json
+from secondread.core.studydir import State, Unit, record_of
 from secondread.core.tables import read_table
 from secondread.gather.files import IMAGE_SUFFIXES, SKIPPED, TABLE_SUFFIXES, is_study, leads_back
 
@@ -33,7 +34,10 @@ class SourceUnit(Unit):
 
     def files_changed(self) -> bool:
         """Whether these settings were gathered from other files than lie there now."""
-        told = read_json(self.done_file) if self.done_file.exists() else {}
+        try:
+            told = record_of(self.done_file) if self.done_file.exists() else {}
+        except BadData:
+            return False
         before = told.get("files")  # not kept by the first studies
         return before is not None and told["key"] == self.key() and self.files() not in (None, before)
 

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secondread.core.alone import alone
 from secondread.core.errors import BadData
-from secondread.core.files import read_json, sha256_of_json, write_json
+from secondread.core.files import damaged, read_json, sha256_of_json, write_json
 from secondread.core.studydir import StudyDir, needed
 from secondread.images.decode import DECODER_VERSION, PixelSpec
 from secondread.images.decode_types import Fit
@@ -43,13 +44,15 @@ class PixelCache:
     @classmethod
     def open(cls, path: Path) -> PixelCache:
         """The finished cache `<key>.npy`; raises `BadData` when it is not there or not whole."""
-        told = path.with_suffix(".json")
-        if not path.exists() or not told.exists():
+        if not _is_whole(path):
             raise BadData(f"the pixel cache {path.name} is not finished: run `secondread prepare` again")
-        content = read_json(told)
-        cache = cls(path, content["row_ids"], content["settings"])
-        if len(cache.pixels) != len(cache.row_ids):
-            raise BadData(f"the pixel cache {path} is damaged: remove it and run `secondread prepare` again")
+        told = read_json(path.with_suffix(".json"))
+        try:
+            cache = cls(path, told["row_ids"], told["settings"])
+            if len(cache.pixels) != len(cache.row_ids):
+                raise ValueError("it holds another number of images than its rows")
+        except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+            raise damaged(path, error) from error
         return cache
 
     @cached_property
@@ -87,18 +90,24 @@ def build_cache(
 
     key = cache_key(items, spec)
     path = out_folder / f"{key}.npy"
-    if not (path.exists() and path.with_suffix(".json").exists()):
-        fill(items, spec, path, frames=frames, workers=workers)
-        rows = {"row_ids": [item.row_id for item in items], "settings": _settings(spec)}
-        write_json(path.with_suffix(".json"), rows)
+    if not _is_whole(path):
+        with alone(path.with_suffix(".lock"), f"the pixel cache {path.name}"):
+            if not _is_whole(path):
+                fill(items, spec, path, frames=frames, workers=workers)
+                rows = {"row_ids": [item.row_id for item in items], "settings": _settings(spec)}
+                write_json(path.with_suffix(".json"), rows)
     return PixelCache.open(path)
+
+
+def _is_whole(path: Path) -> bool:
+    return path.exists() and path.with_suffix(".json").exists()
 
 
 def open_for(where: StudyDir, size: int, fit: Fit) -> PixelCache:
     """The study's pixels at this size and fit, made now if `prepare` did not foresee them."""
     told = read_json(needed(where.pixels, "prepare"))
     known = told["caches"].get(f"{size}-{fit}")
-    if known is not None and (where.root / known["file"]).exists():
+    if known is not None and _is_whole(where.root / known["file"]):
         return PixelCache.open(where.root / known["file"])
     spec = PixelSpec(size, fit, told["channels"], told["intensity"], told["crop_border"])
     return build_cache(study_items(where), spec, where.cache, frames=told.get("frames", "refuse"))

@@ -36,7 +36,7 @@ def load_checkpoint(path: Path) -> Any | None:
         with safe_open(path, framework="pt") as opened:
             told = json.loads(opened.metadata()["state"])
             return _unpack(told, opened)
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise BadData(f"the checkpoint {path} is damaged ({error}): delete it to train from the start") from error
 
 

@@ -159,4 +159,5 @@ class TrialCard:
         try:
             return cls.from_json(read_json(path))
         except (OSError, ValueError, BadData) as error:
-            raise BadData(f"cannot read the trial card {path}: {error}") from error
+            told = f"cannot read the trial card {path}: {error}"
+            raise BadData(f"{told} (delete it, and `secondread train` makes the trial again)") from error

@@ -11,7 +11,7 @@ from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import read_json
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir, needed
-from secondread.core.tables import read_csv, read_dataset
+from secondread.core.tables import read_dataset, read_results
 from secondread.core.trials import Trial, trials
 from secondread.metrics.calibration import OperatingPoint
 from secondread.metrics.catalogue import METRICS
@@ -109,7 +109,7 @@ def _with_seeds(trial: Trial, own: Sequence[Trial]) -> Chosen:
 def _validation_scores(where: StudyDir) -> dict[tuple[str, str, int, int, int], float]:
     """Of each trial, the headline of the metric that the pick was made by; larger is better."""
     metric, dataset = _picked(where)["metric"], read_dataset(needed(where.dataset, "gather"))
-    scores = read_csv(needed(where.scores, "evaluate"))
+    scores = read_results(needed(where.scores, "evaluate"))
     own = scores[(scores["split"] == "val") & (scores["metric"] == metric) & (scores["seed"] >= 0)]
     own = own[own["class"] == METRICS[metric].headline(dataset.task, tuple(dataset.classes))].dropna(subset=["value"])
     sign = 1.0 if METRICS[metric].higher_is_better else -1.0

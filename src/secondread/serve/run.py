@@ -82,8 +82,10 @@ def _prepare(bundles: list[Path]) -> None:
         raise WrongRequest(f"the data folder cannot be used: {error}") from error
     try:
         from secondread.serve.charset import refuse_narrow_letters
+        from secondread.serve.newer import refuse_newer_database
 
         refuse_narrow_letters()
+        refuse_newer_database()
         call_command("migrate", verbosity=0, interactive=False)
         call_command("createcachetable", verbosity=0)
         from secondread.serve.bundles.register import register

@@ -17,6 +17,7 @@ from secondread.core.files import write_json, write_with
 from secondread.core.leakage import write_contents
 from secondread.core.registry import resolve
 from secondread.core.spec import Synthesize
+from secondread.core.tables import read_csv
 from secondread.images.cache import PixelCache
 from secondread.learning.checkpoints import load_checkpoint, load_weights, save_checkpoint, save_weights
 from secondread.learning.gan_loop import Gan, GanTraining, fit_gan, generate
@@ -146,11 +147,11 @@ class _Record:
             if step == 0:
                 table.unlink(missing_ok=True)
             elif table.exists():
-                told = pd.read_csv(table)
+                told = read_csv(table)
                 kept = told[told["step"] <= step] if table == self.curve else told[told["step"] <= step].dropna()
                 write_with(table, partial(kept.to_csv, index=False))
         if self.curve.exists():  # sheets without diversity before the kill count too
-            self.watch.recall(pd.read_csv(self.curve))
+            self.watch.recall(read_csv(self.curve))
 
     def at_sheet(self, training: GanTraining) -> bool:
         """Write the sheet, its quality and a checkpoint; whether training on may still help."""
@@ -158,7 +159,7 @@ class _Record:
         save_sheet(images, self.folder / "sheets" / _sheet_name(training.step))
         diversity = self.watch.look(images, training.step)
         told = {"step": training.step, "diversity": diversity} | self._distances(training)
-        known = [pd.read_csv(self.curve)] if self.curve.exists() else []
+        known = [read_csv(self.curve)] if self.curve.exists() else []
         table = pd.concat([*known, pd.DataFrame([told])])
         if _kept(table) == training.step:
             save_weights(self.best, training.averaged.state_dict())
@@ -170,7 +171,7 @@ class _Record:
         """Whether the generator of one of the last `patience` sheets is the one to keep so far."""
         if self.wanted.patience is None or not self.curve.exists():
             return True
-        table = pd.read_csv(self.curve)
+        table = read_csv(self.curve)
         return int((table["step"] > _kept(table)).sum()) < self.wanted.patience
 
     def keep(self, training: GanTraining) -> None:
@@ -178,7 +179,7 @@ class _Record:
         kept = training.step
         if self.wanted.keep == "best":
             load_weights(self.best, training.averaged)
-            kept = _kept(pd.read_csv(self.curve))
+            kept = _kept(read_csv(self.curve))
         write_json(self.folder / "kept.json", {"keep": self.wanted.keep, "step": kept, "trained": training.step})
 
     def _distances(self, training: GanTraining) -> dict[str, float]:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from secondread.core.alone import alone
 from secondread.core.errors import BadData, SecondreadError, WrongRequest
 from secondread.core.processors import launched_processes
 from secondread.core.progress import say
@@ -26,9 +27,13 @@ from secondread.core.studydir import StudyDir, Unit, needed
 from secondread.core.studyfile import load_study
 from secondread.core.trials import trials
 from secondread.learning.devices import Machine, machine
-from secondread.train.autoencoder import FILES, coder_unit, coders, train_autoencoder
+from secondread.train.autoencoder import FILES as CODER_FILES
+from secondread.train.autoencoder import coder_unit, coders, train_autoencoder
 from secondread.train.run import trial_unit
 from secondread.train.trial import train_trial
+
+FILES = ("best.safetensors", "contents.json")
+"""What others build on of a trial."""
 
 
 def train_units(study: Study, where: StudyDir) -> None:
@@ -76,7 +81,7 @@ def train_here(study: Study, where: StudyDir) -> None:
     train_coders(study, where)
     for trial in trials(study, where):
         unit = trial_unit(trial, where)
-        with _turn(unit, where, trial.train.engine, ("best.safetensors", "contents.json")) as place:
+        with _turn(unit, where, trial.train.engine, FILES, ("card.json", "epochs.csv")) as place:
             if place is not None:
                 if place.is_main:
                     say(f"train {trial.name}")
@@ -87,13 +92,15 @@ def train_coders(study: Study, where: StudyDir) -> None:
     """Train the autoencoders that the wanted trials take their encoder from."""
     for coder in coders(study, where):
         unit = coder_unit(coder, where)
-        with _turn(unit, where, study.train.engine, FILES) as place:
+        with _turn(unit, where, study.train.engine, CODER_FILES) as place:
             if place is not None:
                 train_autoencoder(coder, where, place, unit.folder, unit.key())
 
 
 @contextmanager
-def _turn(unit: Unit, where: StudyDir, engine: Engine, outputs: tuple[str, ...]) -> Iterator[Machine | None]:
+def _turn(
+    unit: Unit, where: StudyDir, engine: Engine, outputs: tuple[str, ...], beside: tuple[str, ...] = ()
+) -> Iterator[Machine | None]:
     """One unit's work: None when it is done, else the machine to do it on; the first process keeps the record."""
     if unit.state() == "done":
         yield None
@@ -101,12 +108,19 @@ def _turn(unit: Unit, where: StudyDir, engine: Engine, outputs: tuple[str, ...])
     for path in unit.inputs:
         needed(path, path.relative_to(where.root).parts[0])
     place = machine(engine)
-    place.wait()  # every process has looked before the first one changes the state
-    unit.folder.mkdir(parents=True, exist_ok=True)
-    record = unit.work([unit.folder / name for name in outputs]) if place.is_main else nullcontext()
-    with record:
-        yield place
-    place.wait()
+    lock = where.lock(f"train/{unit.name}")
+    with alone(lock, f"train {unit.name}") if place.is_main else nullcontext():
+        place.wait()
+        done = unit.state() == "done"  # by another command, which was waited for
+        place.wait()  # every process has looked before the first one changes the state
+        if done:
+            yield None
+            return
+        unit.folder.mkdir(parents=True, exist_ok=True)
+        left = [[unit.folder / name for name in names] for names in (outputs, beside)]
+        with unit.work(*left) if place.is_main else nullcontext():
+            yield place
+        place.wait()
 
 
 def main(root: str, data: str, only: str) -> int:

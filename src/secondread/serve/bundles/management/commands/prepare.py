@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from secondread.core.errors import SecondreadError
 from secondread.serve.bundles.register import register
 from secondread.serve.charset import refuse_narrow_letters
+from secondread.serve.newer import refuse_newer_database
 
 
 class Command(BaseCommand):
@@ -22,6 +23,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             refuse_narrow_letters()
+            refuse_newer_database()
             call_command("migrate", verbosity=0, interactive=False)
             call_command("createcachetable", verbosity=0)
             registered = register(options["bundles"])
