@@ -97,6 +97,18 @@ def test_bca_and_percentile_agree_with_scipy() -> None:
         assert_allclose(ours[0], theirs.confidence_interval, atol=0.01)
 
 
+def test_replicates_that_equal_the_point_count_half_in_single_precision_too() -> None:
+    right = np.repeat([1.0, 0.0], [20, 10])  # 2/3 has no exact value, and one replicate in seven equals it
+    drawn = np.random.default_rng(0).integers(0, 30, size=(4000, 30))
+    values, left_out = right[drawn].mean(axis=1)[None], ((20 - right) / 29)[None]
+    point = right.mean(keepdims=True)
+    exactly = bca(point, values, left_out)
+    for rounded in (np.float32, np.float64):
+        np.testing.assert_allclose(bca(point, values.astype(rounded).astype(float), left_out), exactly, atol=1e-6)
+    found = bootstrap((right,), np.mean, method="BCa", n_resamples=4000, rng=np.random.default_rng(1))
+    np.testing.assert_allclose(exactly[0], found.confidence_interval, atol=0.035)  # a step of 1/30 apart at most
+
+
 def test_replicates_without_a_value_are_left_aside() -> None:
     values = np.array([[0.1, np.nan, 0.2, 0.3, 0.4], [np.nan] * 5])
     found = percentile(values, 0.5)

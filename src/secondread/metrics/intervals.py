@@ -11,6 +11,8 @@ from scipy.stats import beta, norm
 from scipy.stats import t as student
 
 Table = NDArray[np.float64]
+ROUNDING = 1e-6
+"""Replicates are ratios in single precision: this near their like are the same."""
 
 
 def wilson(right: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
@@ -43,10 +45,13 @@ def percentile(values_RB: Table, confidence: float = 0.95) -> Table:
 def bca(points_R: Table, values_RB: Table, left_out_RG: Table, confidence: float = 0.95) -> Table:
     """[R, 2]: bias-corrected and accelerated intervals (Efron 1987).
 
-    left_out_RG: the statistic with one patient or group left out, for the acceleration.
+    left_out_RG: the statistic with one patient or group left out, for the acceleration. A replicate that equals the
+    point counts half (small sets have many), also where single precision has rounded it off by a digit.
     """
     finite = np.isfinite(values_RB)
-    below = (values_RB < points_R[:, None]).sum(axis=1) + 0.5 * (values_RB == points_R[:, None]).sum(axis=1)
+    beyond = values_RB - points_R[:, None]
+    same = np.abs(beyond) <= ROUNDING * np.maximum(np.abs(points_R[:, None]), 1)
+    below = ((beyond < 0) & ~same).sum(axis=1) + 0.5 * same.sum(axis=1)
     share = below / np.maximum(finite.sum(axis=1), 1)
     edge = 0.5 / values_RB.shape[1]
     bias = norm.ppf(np.clip(share, edge, 1 - edge))
