@@ -179,13 +179,14 @@ def test_the_methods_are_those_of_the_study(simulate: Simulate) -> None:
     study, where = simulate(rows=80, folds=2, skill={"first": 1.5, "second": 1.5}, images=False)
     score(study, where)
     written = as_yaml(study)
-    written["train"] |= {"regime": "head", "augment": "light"}
+    written["train"] |= {"regime": "head", "augment": "light", "label_smoothing": 0.1, "uncertain": {"covid": "ones"}}
     written["arms"] = {"first": {"train": {"weights": "imagenet"}}, "second": {"train": {"epochs": 9, "ema": 0.9}}}
     written["synthesize"] |= {"gans": ["dcgan", "wgan"], "before_split": ["wgan"], "force_copies": True}
     written["prepare"] |= {"allow_leakage": True}
     told = methods_text(read_record(parse_study(written), where))
     assert "from ImageNet weights, trained (regime head, augmentation light)" in told
     assert "first and second (epochs: 9; ema: 0.9; weights: none)" in told
+    assert "Further settings: uncertain covid ones; label smoothing 0.1; gradients cut to a norm of 1." in told
     assert "equally many optimiser steps" not in told  # 6 epochs are not 9
     assert "Each was trained once in each of 2 folds." in told
     assert "Generative networks (wgan) were trained on all rows, test rows too." in told

@@ -78,6 +78,8 @@ def models(record: Record) -> str:
         f"{_part(train.optimiser)} under the schedule {_part(train.schedule)}, batches of {train.batch}, "
         f"for {length(train)}; {KEPT[train.keep]} was kept.",
     ]
+    if further := _further(train):
+        told.append(f"Further settings: {'; '.join(further)}.")
     if short := sorted(
         {each for one in record.evidence.trials if (each := one.card.get("precision", "fp32")) in SHORT}
     ):
@@ -97,6 +99,17 @@ def _how(train: Train) -> str:
     told = [f"regime {_part(train.regime)}"] if train.regime.name != "full" else []
     told += [f"augmentation {_part(train.augment)}"] if train.augment.name != "none" else []
     return f" ({', '.join(told)})" if told else ""
+
+
+FURTHER = ("normalise", "uncertain", "label_smoothing", "ema", "layer_decay", "head")
+
+
+def _further(train: Train) -> list[str]:
+    """What is other than in a study that says nothing of it, and how far gradients were cut."""
+    plain = Train()
+    told = [f"{name.replace('_', ' ')} {_value(getattr(train, name))}" for name in FURTHER
+            if getattr(train, name) != getattr(plain, name)]  # fmt: skip
+    return [*told, *([f"gradients cut to a norm of {train.clip:g}"] if train.clip is not None else [])]
 
 
 def _budget(train: Train) -> tuple[int | str, ...]:
@@ -151,6 +164,8 @@ def _value(value: object) -> str:
         return ", ".join(f"{name} {_value(one)}" for name, one in value)
     if isinstance(value, list):
         return ", ".join(map(_value, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_value(one)}" for name, one in value.items())
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
