@@ -233,13 +233,15 @@ def test_file_facts_give_a_class_away(tmp_path: Path) -> None:
             path = tmp_path / "data" / name / f"img{k}.{kind.lower()}"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(draw.integers(0, 255, (side, 40), dtype=np.uint8)).save(path, kind)
-    audit = audit_folder(tmp_path / "data")
+    audit = audit_folder(tmp_path / "data", html=tmp_path / "once.html")
     metadata = audit.as_dict()["probes"]["metadata"]
     assert metadata["auroc"] > 0.95
     assert metadata["without_names"]["auroc"] > 0.95
     assert "shortcut_metadata" in codes(audit)
     assert "SHORTCUT" in audit.as_dict()["banners"][0]
     assert "shortcut_metadata" in audit._repr_html_()
+    audit_folder(tmp_path / "data", html=tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_bytes() == (tmp_path / "once.html").read_bytes()
 
 
 def write(path: Path, seed: int, side: int = 48) -> bytes:

@@ -18,6 +18,7 @@ from secondread.pages.blocks import Finding as ShownFinding
 from secondread.pages.document import embedded, render
 from secondread.pages.numbers import Number, count
 from secondread.pages.sentences import Sentence
+from secondread.pages.style import styled
 from secondread.pages.tables import Cell, Interval, Name, Table
 from secondread.prepare.audit import MEANS, Audited
 from secondread.prepare.material import Finding, Material
@@ -205,6 +206,7 @@ def _image_blocks(m: Material) -> list[Block]:
     return [*blocks, Folded("Examples of each class", examples)]
 
 
+@styled  # so that the same audit gives the same bytes
 def _figure(name: str, title: str, caption: str, figure: Figure) -> Shown:
     svg, png = io.BytesIO(), io.BytesIO()
     figure.savefig(svg, format="svg", metadata={"Date": None})
