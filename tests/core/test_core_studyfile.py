@@ -113,6 +113,8 @@ LEAKY = {"prepare": {"allow_leakage": True}}
         ({"train": {"regime": {"name": "head", "views": 2}, "augment": "mixup"}}, "views of one image cannot be"),
         ({"gather": {"external": [{"name": "A", "source": "auto"}] * 2}}, "gather.external: 'A' and 'A' would share"),
         ({"gather": {"external": [{"name": "..", "source": "auto"}]}}, "gather.external: '..' names a folder"),
+        ({"arms": {"WGAN": {}, "wgan": {}}}, "arms: 'WGAN' and 'wgan' would share a folder"),
+        ({"arms": {"External": {}}}, "arms: 'External' is what a folder of every study is called"),
         ({"train": {"models": [{"name": "vgg16", "as": name} for name in ("a/b", "a--b")]}}, "'a/b' and 'a--b' would"),
     ],
 )

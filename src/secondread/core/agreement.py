@@ -7,6 +7,8 @@ from secondread.core.spec import PartRef, Study, Train
 from secondread.core.studydir import slug
 
 MIXING = ("mixup", "cutmix")
+KEPT_FOR_US = ("earlier", "external")
+"""Folders beside those of arms: what is set aside, and what external sets are predicted into."""
 
 
 def agree(study: Study) -> None:
@@ -72,9 +74,11 @@ def _folders_are_apart(study: Study) -> None:
     named += [("gather.external", external.name) for external in study.gather.external]
     taken: dict[tuple[str, str], str] = {}
     for kind, name in named:
-        folder = slug(name)
+        folder = slug(name).casefold()  # macOS and Windows take A and a for one name
         if folder in ("", ".", ".."):
             raise WrongRequest(f"{kind}: {name!r} names a folder; '', '.' and '..' are no names")
+        if kind == "arms" and folder in KEPT_FOR_US:
+            raise WrongRequest(f"arms: {name!r} is what a folder of every study is called: name the arm otherwise")
         if (kind, folder) in taken:
             raise WrongRequest(f"{kind}: {taken[kind, folder]!r} and {name!r} would share a folder: rename one")
         taken[kind, folder] = name
