@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from secondread.core import studydir
+from secondread.core import fingerprints
 from secondread.core.errors import BadData
 from secondread.core.files import (
     atomic_path,
@@ -154,7 +154,7 @@ def test_a_file_that_many_units_read_is_hashed_once_until_it_changes(
     table, hashed = tmp_path / "rows.parquet", []
     write_text(table, "many rows")
     os.utime(table, (1e9, 1e9))
-    monkeypatch.setattr(studydir, "sha256_of_file", lambda path: (hashed.append(path), sha256_of_file(path))[1])
+    monkeypatch.setattr(fingerprints, "sha256_of_file", lambda path: (hashed.append(path), sha256_of_file(path))[1])
     units = [Unit("train", f"trial {number}", tmp_path / str(number), {}, [table]) for number in range(20)]
     before = {unit.key() for unit in units}
     assert (len(before), len(hashed)) == (1, 1)

@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,8 +19,8 @@ from secondread.core.errors import BadData
 
 LITTLE_SPACE = 16 * 2**20
 """Bytes under which a short write means a full disk."""
-UNFINISHED = re.compile(r"^\..+\.(?:([0-9a-f]{6})-)?(\d+)\.part$")
-"""The name of a file in the making: after it the machine and the process that make it."""
+UNFINISHED = re.compile(r"^\..+\.(?:([0-9a-f]{6})-)?(\d+)(?:-\d+)?\.part$")
+"""The name of a file in the making: after it the machine, the process and the thread that make it."""
 THIS_MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 LONG_AGO = 24 * 3600.0
 """Seconds after which nobody is still at a file in the making, on whatever machine."""
@@ -31,7 +32,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Raises `BadData` with the file's name when the disk is full or the folder may not be written.
     """
-    temporary = path.with_name(f".{path.name}.{THIS_MACHINE}-{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{THIS_MACHINE}-{os.getpid()}-{threading.get_native_id()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -13,17 +13,15 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from secondread.core.errors import BadData
-from secondread.core.files import damaged, read_json, sha256_of_file, sha256_of_json, write_json
+from secondread.core.files import read_json, sha256_of_json, write_json
+from secondread.core.fingerprints import fingerprint, record_of
 from secondread.core.progress import say
 
 State = Literal["missing", "stale", "failed", "done"]
-SETTLED = 2.0
-"""Seconds after which a file that is written again has another time; before, both may bear the same."""
 
 
 @dataclass(frozen=True)
@@ -268,34 +266,6 @@ class Unit:
         with suppress(BadData):
             if self.done_file.exists() and (name := self.lost()):
                 say(f"{self.step} {self.name}: {name} is gone or was changed; made again")
-
-
-def record_of(done: Path) -> dict[str, Any]:
-    """What stands in a `done.json`; raises `BadData` when it is none."""
-    told = read_json(done)
-    if not (isinstance(told, dict) and "key" in told):
-        raise damaged(done, ValueError("it has no key"))
-    return told
-
-
-def fingerprint(path: Path) -> str:
-    """What a file contributes to a key: its content, or for a `done.json` its key and outputs."""
-    if path.name.endswith("done.json"):
-        told = record_of(path)
-        return sha256_of_json([told["key"], told.get("outputs", {})])
-    try:
-        seen = path.stat()
-        if time.time() - seen.st_mtime < SETTLED:
-            return sha256_of_file(path)
-        return _content(path, (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns))
-    except OSError as error:
-        raise damaged(path, error) from error
-
-
-@cache
-def _content(path: Path, _: tuple[int, ...]) -> str:
-    """The content of a file that looks like this; read once for all units that it is an input of."""
-    return sha256_of_file(path)
 
 
 def needed(path: Path, step: str) -> Path:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from secondread.core.errors import BadData
 from secondread.core.files import sha256_of_json
-from secondread.core.studydir import State, Unit, record_of
+from secondread.core.fingerprints import record_of
+from secondread.core.studydir import State, Unit
 from secondread.core.tables import read_table
 from secondread.gather.files import IMAGE_SUFFIXES, SKIPPED, TABLE_SUFFIXES, is_study, leads_back
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from secondread.core.errors import SecondreadError
 from secondread.core.files import read_json, sha256_of_json
+from secondread.core.fingerprints import fingerprint
 from secondread.core.spec import Study
-from secondread.core.studydir import StudyDir, Unit, fingerprint
+from secondread.core.studydir import StudyDir, Unit
 from secondread.core.tables import forbid_unlabelled, read_dataset, read_table
 from secondread.core.trials import Trial, trials
 

@@ -22,9 +22,10 @@ import pandas as pd
 
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import sha256_of_json, write_with
+from secondread.core.fingerprints import fingerprint
 from secondread.core.progress import say
 from secondread.core.spec import Study, as_yaml
-from secondread.core.studydir import StudyDir, fingerprint
+from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import check_parts, parse_study
 from secondread.core.trials import Trial
 from secondread.core.trials import trials as trials_of
