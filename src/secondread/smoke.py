@@ -125,9 +125,10 @@ def _phantom(study: Study, roots: list[str], phantoms: Path) -> str:
     if not whole.exists():
         part = phantoms / f".{os.getpid()}.part"  # a killed writing is not taken for a whole phantom
         shutil.rmtree(part, ignore_errors=True)
-        _write_public(known, part) if known else _write_for(source, several, part / name)
+        data = part / "data"  # beside it the phantom writes what is true of it, which goes with `part`
+        _write_public(known, data) if known else _write_for(source, several, data / name)
         try:
-            (part / name).rename(whole)
+            (data / name).rename(whole)
         except OSError:
             if not whole.exists():  # else another study was quicker: the same images
                 raise

@@ -25,6 +25,13 @@ def test_every_public_tree_is_gathered_by_a_study_of_ours(root: str, tmp_path: P
     assert (tmp_path / "phantoms" / root).is_dir()
 
 
+def test_studies_of_several_public_sets_are_tried_in_one_process(tmp_path: Path) -> None:
+    own = [root for root, tree in TREES.items() if tree.own_folder]
+    for root in own:
+        smoke_of(load_study(next(path for path in STUDIES.glob("*.yaml") if root in _roots(path))), None, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(own)
+
+
 def test_every_study_names_a_public_tree_or_draws_its_own() -> None:
     for path in STUDIES.glob("*.yaml"):
         assert set(_roots(path)) & set(TREES) or load_study(path).gather.source.name == "phantom", path.name
