@@ -97,7 +97,7 @@ def batch_for(seen: Seen) -> int:
 def spent(found: Budget, seen: Seen) -> list[Choice]:
     """The keys that time decided, with the reasons."""
     effort = found.effort
-    shown = round(seen.count * (1 - TESTED) * (1 - CHOSEN_ON) * effort.epochs, -3)
+    shown = int(round(seen.count * (1 - TESTED) * (1 - CHOSEN_ON) * effort.epochs, -2))
     why_models = (
         "networks hardly differ (eight of them: accuracy .958 to .979): time goes into recipes and seeds instead"
     )
