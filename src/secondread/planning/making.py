@@ -19,6 +19,7 @@ from secondread.core.version import __version__
 from secondread.planning.budget import Budget, budget, spent
 from secondread.planning.rules import Choice, arms, choices
 from secondread.planning.seen import Seen, seen_in
+from secondread.prepare.material import many
 
 WIDTH = 116
 
@@ -76,8 +77,8 @@ def plan(data: Path, minutes: float) -> Plan:
 
 
 def _heading(seen: Seen, found: Budget) -> list[str]:
-    named = "groups" if "no_patients" in seen.findings else "patients"
-    counts = ", ".join(f"{name} {count} ({seen.patients[name]} {named})" for name, count in seen.images.items())
+    named = "group" if "no_patients" in seen.findings else "patient"
+    counts = ", ".join(f"{name} {count} ({many(seen.patients[name], named)})" for name, count in seen.images.items())
     time = f"about {_minutes(found.minutes)} of training on this machine ({found.pace:.0f} images a second, measured)"
     if not found.fits:
         time += f": more than asked for (--minutes {found.given:g}), but with less the networks would hardly learn"
