@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import secondread
 from secondread import pipeline
 from secondread.cli import app
-from secondread.core.errors import BadData, WrongRequest
+from secondread.core.errors import BadData
 from secondread.core.studyfile import load_study
 from secondread.core.trials import trials
 from secondread.images.phantom import PhantomSpec, write_phantom
@@ -29,22 +29,13 @@ def test_a_folder_becomes_a_study_that_runs(tmp_path: Path, monkeypatch: pytest.
     told = CliRunner().invoke(app, ["plan", "chests", "--minutes", "5"], catch_exceptions=False)
     assert told.exit_code == 0
     assert told.output.splitlines()[-1] == "chests.yaml"
+    assert callable(secondread.plan)  # and no module of that name
     study = load_study(Path("chests.yaml"))
     assert study.train.size == 32  # no more than the images have, in steps of 32
     assert study.prepare.split.options["folds"] == 5  # few patients
     opened, where = pipeline.open_study(Path("chests.yaml"), None, tmp_path / "run")
     pipeline.run(opened, where, ("gather", "prepare", "balance"))
     assert all(where.plan(trial.arm, trial.repeat, trial.fold).exists() for trial in trials(opened, where))
-
-
-def test_what_somebody_changed_in_a_plan_is_not_written_over(tmp_path: Path) -> None:
-    write_phantom(PhantomSpec(preset="cxr-binary", n=40, seed=0, size=32), tmp_path / "chests", "folder")
-    made = secondread.plan(tmp_path / "chests")
-    mine = tmp_path / "mine.yaml"
-    mine.write_text("study: mine\n")
-    with pytest.raises(WrongRequest, match="there already"):
-        made.write(mine)
-    assert mine.read_text() == "study: mine\n"
 
 
 def test_the_facts_are_those_of_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from secondread.core.studyfile import check_parts, parse_study
+from secondread.core.errors import WrongRequest
+from secondread.core.studyfile import check_parts, load_study, parse_study
 from secondread.planning.budget import Budget, budget, spent
 from secondread.planning.making import Plan
 from secondread.planning.rules import FEWEST, Choice, arms, choices, left_out, uncertainty
@@ -96,6 +98,16 @@ def test_what_cannot_fit_is_said_and_not_made_useless() -> None:
     assert not found.fits
     assert found.effort.epochs >= 4
     assert "more than asked for (--minutes 1)" in plan_of(CHESTS, found).text.replace("\n# ", " ")
+
+
+def test_what_somebody_changed_in_a_plan_is_not_written_over(tmp_path: Path) -> None:
+    made = plan_of(CHESTS, budget(CHESTS, split_of(CHESTS), 2, 60, paced))
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("study: mine\n")
+    with pytest.raises(WrongRequest, match="there already"):
+        made.write(mine)
+    assert mine.read_text() == "study: mine\n"
+    assert load_study(made.write(tmp_path / "new.yaml")) == made.study
 
 
 def test_images_are_never_enlarged() -> None:
