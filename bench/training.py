@@ -35,7 +35,6 @@ from secondread.images.batches import Batches, Sampler, Stack
 from secondread.images.cache import CacheItem, build_cache
 from secondread.images.decode import PixelSpec
 from secondread.learning.devices import Machine, machine, multiplies_bf16
-from secondread.learning.graphs import recorded
 from secondread.learning.lesson import Lesson, Pace, step_seed
 from secondread.learning.loop import Training
 from secondread.learning.optimisers import adamw
@@ -43,6 +42,7 @@ from secondread.learning.schedules import constant
 from secondread.models.build import build_classifier
 from secondread.models.classifier import Classifier
 from secondread.models.spec import ModelSpec
+from secondread.planning.pace import bare_step
 from secondread.train.features import Front, features_of
 from secondread.train.loss_types import LossSpec
 from secondread.train.objective import Objective
@@ -104,26 +104,11 @@ def network(model: str, asked: argparse.Namespace) -> Classifier:
 
 
 def ceiling(model: str, asked: argparse.Namespace) -> Step:
-    """One batch of tensors again and again, in our layout, as a graph on a GPU and with our optimiser, nothing else."""
-    place, classifier = machine(), network(model, asked)
-    classifier.to(place.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    place.choose_precision(classifier)
-    optimiser = adamw(classifier.parameters(), lr=1e-4)
-    images = torch.rand(asked.batch, 1, asked.size, asked.size, device=place.device) * 255
-    labels = torch.arange(asked.batch, device=place.device) % 2
-
-    def learn(images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        with place.accelerator.autocast():
-            loss = nn.functional.cross_entropy(classifier(images).float(), labels)
-        loss.backward()
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        return loss.detach(), loss.detach()
-
-    learnt = recorded(learn, optimiser, place)
+    """The step that `secondread plan` measures: one batch of tensors in our layout with our optimiser, nothing else."""
+    learnt = bare_step(model, asked.size, asked.batch, 2)
 
     def step() -> None:
-        loss, _ = learnt(images, labels)
+        loss = learnt()
         if not on_gpu():
             loss.item()
 

@@ -25,11 +25,13 @@ def _own_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_folder_becomes_a_study_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    write_phantom(PhantomSpec(preset="cxr-binary", n=80, seed=0, size=48), tmp_path / "chests", "folder")
+    write_phantom(PhantomSpec(preset="cxr-binary", n=120, seed=0, size=48), tmp_path / "chests", "folder")
     told = CliRunner().invoke(app, ["plan", "chests", "--minutes", "5"], catch_exceptions=False)
     assert told.exit_code == 0
     assert told.output.splitlines()[-1] == "chests.yaml"
     assert callable(secondread.plan)  # and no module of that name
+    again = CliRunner().invoke(app, ["plan", "nowhere", "--out", "chests.yaml"])
+    assert "there already" in str(again.exception)  # told before the data are looked at
     study = load_study(Path("chests.yaml"))
     assert study.train.size == 32  # no more than the images have, in steps of 32
     assert study.prepare.split.options["folds"] == 5  # few patients

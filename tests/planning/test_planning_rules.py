@@ -11,11 +11,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from secondread.core.errors import WrongRequest
+from secondread.core.errors import BadData, WrongRequest
 from secondread.core.studyfile import check_parts, load_study, parse_study
 from secondread.planning.budget import Budget, budget, spent
 from secondread.planning.making import Plan
-from secondread.planning.rules import FEWEST, Choice, arms, choices, left_out, uncertainty
+from secondread.planning.rules import FEWEST, Choice, arms, choices, forbid_too_few, left_out, uncertainty
 from secondread.planning.seen import Seen
 
 CHESTS = Seen(
@@ -65,7 +65,11 @@ def test_classes_too_small_to_test_are_left_out_but_two_stay() -> None:
     small = seen(task="multiclass", patients={"a": 300, "b": 200, "c": FEWEST - 1}, images={"a": 300, "b": 200, "c": 9})
     assert left_out(small) == ["c"]
     assert chosen(small)["gather.labels"] == {"c": []}
-    assert left_out(seen(patients={"normal": 5, "pneumonia": 300})) == []
+    few = seen(patients={"normal": 5, "pneumonia": 300})
+    assert left_out(few) == []
+    with pytest.raises(BadData, match="normal 5; 10 are needed"):
+        forbid_too_few(few)
+    forbid_too_few(small)
 
 
 def test_shortcuts_of_the_border_are_cut_off_and_those_of_shape_not_padded() -> None:

@@ -43,9 +43,13 @@ def plan(
 ) -> None:
     """Write a study file for a data set: what the audit finds and this machine's pace decide, each line says why."""
     from secondread import api
+    from secondread.planning.making import forbid_overwriting
+    from secondread.prepare.report import name_of
 
+    path = out or Path(f"{name_of(data.resolve())}.yaml")
+    forbid_overwriting(path)  # before minutes of looking and measuring
     made = api.plan(data, minutes)
-    path = made.write(out or Path(f"{made.seen.name}.yaml"))
+    made.write(path)
     typer.echo(made.text)
     typer.echo(path)
 

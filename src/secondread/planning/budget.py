@@ -16,8 +16,7 @@ SHARE = 0.8
 LOOKING = 1 / 3
 """What an image that is only read costs of one that is trained on."""
 LEARNED, TOO_FEW = 60_000, 20_000
-"""Images that a network from scratch is shown; ten passes over 6,000 chest X-rays. With fewer than the second number
-most studies here had not learned what they could."""
+"""Images that a network from scratch is shown, as ten passes over 6,000 chest X-rays are, and the least: a habit."""
 PASSES = (5, 40)
 SMALL = 2000
 

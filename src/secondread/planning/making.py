@@ -17,7 +17,7 @@ from secondread.core.spec import Study
 from secondread.core.studyfile import check_parts, parse_study
 from secondread.core.version import __version__
 from secondread.planning.budget import Budget, budget, spent
-from secondread.planning.rules import Choice, arms, choices
+from secondread.planning.rules import Choice, arms, choices, forbid_too_few
 from secondread.planning.seen import Seen, seen_in
 from secondread.prepare.material import many
 
@@ -52,8 +52,7 @@ class Plan:
 
     def write(self, path: Path) -> Path:
         """Raises `WrongRequest` where a file is: what somebody changed in a plan is not written over."""
-        if path.exists():
-            raise WrongRequest(f"{path} is there already: name another file with --out, or remove it")
+        forbid_overwriting(path)
         write_text(path, self.text)
         return path
 
@@ -61,9 +60,15 @@ class Plan:
         return f"<pre>{escape(self.text)}</pre>"
 
 
+def forbid_overwriting(path: Path) -> None:
+    if path.exists():
+        raise WrongRequest(f"{path} is there already: name another file with --out, or remove it")
+
+
 def plan(data: Path, minutes: float) -> Plan:
     """Look at the data, measure the machine, and choose. Raises `BadData` for what cannot be learned from."""
     seen = seen_in(data)
+    forbid_too_few(seen)
     made = choices(seen)
     compared = arms(seen)
     from secondread.planning.pace import images_per_second  # brings PyTorch

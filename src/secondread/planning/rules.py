@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
+from secondread.core.errors import BadData
 from secondread.planning.seen import Seen
 
 FEWEST = 10
@@ -47,6 +48,17 @@ def left_out(seen: Seen) -> list[str]:
     few = [name for name, count in seen.patients.items() if count < FEWEST]
     staying = len(seen.patients) - len(few)
     return few if staying >= (1 if seen.task == "multilabel" else 2) else []
+
+
+def forbid_too_few(seen: Seen) -> None:
+    """Raises `BadData` where too few patients are left of a class to train, choose and test on."""
+    few = {name: count for name, count in seen.patients.items() if name not in left_out(seen) and count < FEWEST}
+    if few:
+        told = ", ".join(f"{name} {count}" for name, count in few.items())
+        raise BadData(
+            f"too few patients, or groups of images, to train, choose and test on ({told}; {FEWEST} are needed): "
+            "add images, or merge classes in a study of your own (gather.labels)"
+        )
 
 
 def patients_of_rarest(seen: Seen) -> int:
