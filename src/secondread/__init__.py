@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from secondread.core.version import __version__
 
 if TYPE_CHECKING:
-    from secondread.api import audit, bench, check, phantom, plan, read, run, status, tune
+    from secondread.api import audit, bench, check, phantom, plan, prove, read, run, status, tune
 
-__all__ = ["__version__", "audit", "bench", "check", "phantom", "plan", "read", "run", "status", "tune"]
+__all__ = ["__version__", "audit", "bench", "check", "phantom", "plan", "prove", "read", "run", "status", "tune"]
 
 
 def __getattr__(name: str) -> Any:

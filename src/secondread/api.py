@@ -25,6 +25,7 @@ from secondread.core.tables import read_results
 if TYPE_CHECKING:
     from secondread.planning import Plan
     from secondread.prepare.report import Audit
+    from secondread.proving import Proof
 
 AnyPath = str | Path
 
@@ -114,6 +115,16 @@ def read(bundle: AnyPath, images: Sequence[AnyPath] | AnyPath, heatmaps: AnyPath
         chances = reading.pop("probabilities", None) or {}
         found.append(reading | {f"p_{name}": p for name, p in chances.items()})
     return pd.DataFrame(found)
+
+
+def prove(
+    bundle: AnyPath, images: AnyPath, out: AnyPath | None = None, margin: float = 0.05, data: AnyPath | None = None
+) -> Proof:
+    """Does a bundle hold on labelled images it has not seen? `.outcome`, `.claims`, `.scores`, `.report`."""
+    from secondread.models.bundle import Bundle
+    from secondread.proving import prove as proven
+
+    return proven(Bundle.open(Path(bundle)), Path(images), _path(out), margin, pipeline.data_root(_path(data)))
 
 
 def bench(

@@ -65,7 +65,7 @@ def open_study(
 
         study, data = smoke_of(study, data, root.with_name("phantoms"))
     check(study)
-    where = StudyDir(root.resolve(), _data_root(data), only)
+    where = StudyDir(root.resolve(), data_root(data), only)
     _check_only(study, where)
     _claim(study, where)
     clear_abandoned(where.root)
@@ -183,7 +183,8 @@ def _units(step: Step, study: Study, where: StudyDir) -> list[Unit]:
     return units
 
 
-def _data_root(data: Path | None) -> Path | None:
+def data_root(data: Path | None) -> Path | None:
+    """The folder that sources are relative to: as given, else $SECONDREAD_DATA; raises `BadData` where it is not."""
     given = data or (Path(os.environ["SECONDREAD_DATA"]) if os.environ.get("SECONDREAD_DATA") else None)
     if given is None:
         return None

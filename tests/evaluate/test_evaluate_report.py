@@ -466,7 +466,7 @@ def test_a_label_that_is_not_known_is_no_error_and_hides_no_decision(simulate: S
     table.loc[table.index % 8 == 0, ["y_Edema", "y_Effusion"]] = -1
     write_table(table, path, PREDICTION_COLUMNS)
     found = results(read_evidence(study, where), study, where)
-    cases = browser_data(found.judged[0], None)["cases"]
+    cases = browser_data(found.judged[0].test, found.judged[0].predicted.test.row_ids, None)["cases"]
     nothing = [case for case in cases if case["ok"] is None]
     assert {tuple(case["unknown"]) for case in cases} == {(), (2,), (0, 1, 2)}
     assert [case for case in cases if case["unknown"] == [0, 1, 2]] == nothing

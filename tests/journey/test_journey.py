@@ -124,6 +124,25 @@ def test_the_bundle_reads_an_image_without_torch(folder: Path, done: Path) -> No
     assert sum(reading["probabilities"].values()) == pytest.approx(1.0, abs=1e-4)
 
 
+def test_proven_on_its_own_images_it_leaves_the_test_part_and_finds_its_test_scores(folder: Path, done: Path) -> None:
+    bundle = next((done / "export").rglob("model.onnx")).parent
+    words = ["prove", str(bundle), str(folder / "images"), "--out", str(folder / "proof")]
+    code = (
+        f"import sys; from secondread.cli import main\nsys.argv = ['secondread', *{words!r}]\n"
+        "try: main()\nexcept SystemExit as ended: assert not ended.code, ended.code\n"
+        "assert not {'torch', 'torchvision', 'timm', 'accelerate'} & set(sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    readings = pd.read_csv(folder / "proof" / "proof" / "readings.csv")
+    splits = pd.read_parquet(StudyDir(done).splits)
+    assert set(readings["row_id"]) == set(splits.loc[splits["split"] == "test", "row_id"])
+    told = json.loads((folder / "proof" / "proof" / "proof.json").read_text())
+    assert [claim["metric"] for claim in told["claims"]] == ["auroc", "recall", "specificity"]
+    assert [claim["difference"] for claim in told["claims"]] == pytest.approx([0, 0, 0], abs=1e-9)
+    assert told["sentences"][0] in ended.stdout
+
+
 def test_the_python_faces(done: Path) -> None:
     result = Result(StudyDir(done))
     assert {"auroc", "accuracy"} <= set(result.scores["metric"])

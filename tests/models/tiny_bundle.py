@@ -5,6 +5,7 @@ For tests that need something to read with, not something that reads well.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from secondread.core.errors import WrongRequest
+from secondread.core.leakage import marks
 from secondread.images.decode_types import DECODER_VERSION
 from secondread.models.bundle.card import BundleCard, GateCard
 from secondread.models.bundle.gate import fit_gate, looks
@@ -34,9 +36,11 @@ def tiny_bundle(
     gate: bool = True,
     heatmaps: bool = True,
     seed: int = 0,
+    fitted_on: Sequence[str] | None = None,
     **card_fields: Any,
 ) -> Path:
-    """Write a bundle into `folder` and give the folder; `card_fields` overwrite those of the card."""
+    """Write a bundle into `folder` and give the folder; `card_fields` overwrite those of the card, `fitted_on` the
+    content ids that it says it learned from."""
     names = classes or (["normal", "pneumonia"] if task == "binary" else ["normal", "covid-19", "pneumonia"])
     model = tiny_graph(len(names), task, channels, size, heatmaps, seed).SerializeToString()
     images = reference_images(channels, size)
@@ -59,7 +63,8 @@ def tiny_bundle(
                      "n": 100, "method": "bootstrap"}],
     }  # fmt: skip
     text = "# tiny_cnn\n\nA network with random weights. For research and education, not a medical device.\n"
-    write_bundle(folder, BundleCard(**(fields | card_fields)), model, reference_npz(images, outputs, statistics), text)
+    reference = reference_npz(images, outputs, statistics, None if fitted_on is None else np.unique(marks(fitted_on)))
+    write_bundle(folder, BundleCard(**(fields | card_fields)), model, reference, text)
     return folder
 
 

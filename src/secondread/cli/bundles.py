@@ -1,4 +1,4 @@
-"""Commands on bundles: read, bench, serve."""
+"""Commands on bundles: read, prove, bench, serve."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ RUNTIME = "onnxruntime"
 
 def add_to(app: typer.Typer) -> None:
     app.command()(read)
+    app.command()(prove)
     app.command()(bench)
     app.command()(serve)
 
@@ -100,6 +101,40 @@ def _flat(reading: dict[str, Any]) -> dict[str, Any]:
     chances = {f"p_{name}": p for name, p in (reading.get("probabilities") or {}).items()}
     decision = reading.get("decision")
     return reading | chances | {"decision": decision if isinstance(decision, str | None) else "|".join(decision)}
+
+
+def prove(
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder or zip.", show_default=False)],
+    images: Annotated[
+        Path,
+        typer.Argument(
+            help="Labelled images: a folder, table, npz or DICOM tree, or a study file whose `gather` reads them.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the proof; NAME-proof after the images when not given.")
+    ] = None,
+    margin: Annotated[
+        float, typer.Option("--margin", help="What may be lost of AUROC, sensitivity or specificity.")
+    ] = 0.05,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Where the data of a study file lie ($SECONDREAD_DATA).")
+    ] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads; all cores when not given.")] = None,
+    engine: Annotated[str, typer.Option("--engine", help="onnxruntime, or openvino where it is installed.")] = RUNTIME,
+) -> None:
+    """Does a bundle hold elsewhere? Its promised scores beside those on labelled images it has not seen."""
+    from secondread.models.bundle import Bundle
+    from secondread.pipeline import data_root
+    from secondread.proving import prove as proven
+
+    opened = Bundle.open(bundle, threads, engine)  # type: ignore[arg-type]  # checked where it is opened
+    proof = proven(opened, images, out, margin, data_root(data))
+    for sentence in proof.told["sentences"]:
+        typer.echo(sentence)
+    for path in (proof.report, proof.folder / "scores.csv", proof.folder / "readings.csv"):
+        typer.echo(path)
 
 
 def bench(

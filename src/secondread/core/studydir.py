@@ -158,6 +158,11 @@ class StudyDir:
         return self.evaluate / "report.html"
 
     @property
+    def proof(self) -> Path:
+        """What `prove` finds: report.html, figures/, scores.csv, claims.csv, readings.csv, proof.json."""
+        return self.root / "proof"
+
+    @property
     def figures(self) -> Path:
         return self.evaluate / "figures"
 

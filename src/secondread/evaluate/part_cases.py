@@ -12,10 +12,10 @@ from PIL import Image
 from secondread.core.files import write_with
 from secondread.evaluate.gallery import Gallery
 from secondread.evaluate.lookup import names, records
-from secondread.evaluate.operating import Judged
 from secondread.evaluate.record import Record
 from secondread.evaluate.suspects import suspected_labels
 from secondread.images.cache import PixelCache
+from secondread.metrics.cases import Cases
 from secondread.metrics.defended import right
 from secondread.pages import pictures
 from secondread.pages.blocks import Block, Browser, Heading, Section, Tabled, Words
@@ -35,7 +35,7 @@ def cases_section(record: Record, gallery: Gallery, cache: PixelCache | None) ->
     one = record.picked_trial
     blocks: list[Block] = []
     if cache is not None and one.test.n:
-        found = sample_rows(one, cache, record)
+        found = sample_rows(one.test, one.predicted.test.row_ids, cache, record.study.evaluate.seed)
         blocks.append(gallery.show(
             "samples", "Predicted test images", "Drawn at random among right and wrong decisions of the picked trial; "
             "the last line holds the errors it was most sure of. Under each image the decision and its calibrated "
@@ -44,7 +44,7 @@ def cases_section(record: Record, gallery: Gallery, cache: PixelCache | None) ->
         ))  # fmt: skip
     blocks += suspect_blocks(record)
     if one.test.n:
-        blocks.append(Browser("Every test case", browser_data(one, cache)))
+        blocks.append(Browser("Every test case", browser_data(one.test, one.predicted.test.row_ids, cache)))
         if one.test.n > MOST_CASES:
             blocks.append(
                 _small(f"The browser holds all errors and a random part of the right decisions, {MOST_CASES} in all.")
@@ -52,21 +52,23 @@ def cases_section(record: Record, gallery: Gallery, cache: PixelCache | None) ->
     return Section("cases", "Cases", blocks)
 
 
-def sureness(one: Judged) -> NDArray[np.float64]:
+def sureness(cases: Cases) -> NDArray[np.float64]:
     """[N]: how sure the decision was: the decided class's probability; of labels, the mean over them."""
-    p, d = np.asarray(one.test.probabilities, dtype=np.float64), one.test.decisions
-    if one.test.exclusive:
+    p, d = np.asarray(cases.probabilities, dtype=np.float64), cases.decisions
+    if cases.exclusive:
         return np.asarray(np.where(d == 1, p, 0.0).sum(axis=1))
     return np.asarray(np.nan_to_num(np.where(d == 1, p, 1 - p)).mean(axis=1))
 
 
-def sample_rows(one: Judged, cache: PixelCache, record: Record) -> dict[str, list[pictures.Sample]]:
+def sample_rows(
+    cases: Cases, row_ids: NDArray[np.object_], cache: PixelCache, seed: int
+) -> dict[str, list[pictures.Sample]]:
     """Right, wrong, and the most confident errors, as far as their pixels are cached."""
-    draws = np.random.default_rng(record.study.evaluate.seed)
-    there = np.array([str(row_id) in cache.position for row_id in one.predicted.test.row_ids])
-    fine, read = right(one.test), one.test.read
-    known = there & read.any(axis=1) & (read == one.test.known).all(axis=1)
-    sure = sureness(one)
+    draws = np.random.default_rng(seed)
+    there = np.array([str(row_id) in cache.position for row_id in row_ids])
+    fine, read = right(cases), cases.read
+    known = there & read.any(axis=1) & (read == cases.known).all(axis=1)
+    sure = sureness(cases)
     wrong = np.flatnonzero(known & ~fine)
     groups = {
         "Right": draws.permutation(np.flatnonzero(known & fine))[:ACROSS],
@@ -74,16 +76,18 @@ def sample_rows(one: Judged, cache: PixelCache, record: Record) -> dict[str, lis
         "Most confident errors": wrong[np.argsort(-sure[wrong], kind="stable")][:ACROSS],
     }
     return {
-        title: [_sample(one, int(i), cache, bool(fine[i]), float(sure[i])) for i in at] for title, at in groups.items()
+        title: [
+            _sample(cases, int(i), cache.pixels[cache.position[str(row_ids[i])]], bool(fine[i]), float(sure[i]))
+            for i in at
+        ]
+        for title, at in groups.items()
     }
 
 
-def _sample(one: Judged, i: int, cache: PixelCache, fine: bool, sure: float) -> pictures.Sample:
-    classes = one.point.classes
-    nothing = "none" if one.test.known[i].all() else "none known"
-    truth = ", ".join(classes[k] for k in np.flatnonzero(one.test.truth[i])) or nothing
-    read = ", ".join(classes[k] for k in np.flatnonzero(one.test.decisions[i] == 1)) or "none"
-    image = cache.pixels[cache.position[str(one.predicted.test.row_ids[i])]]
+def _sample(cases: Cases, i: int, image: NDArray[np.uint8], fine: bool, sure: float) -> pictures.Sample:
+    nothing = "none" if cases.known[i].all() else "none known"
+    truth = ", ".join(cases.classes[k] for k in np.flatnonzero(cases.truth[i])) or nothing
+    read = ", ".join(cases.classes[k] for k in np.flatnonzero(cases.decisions[i] == 1)) or "none"
     return pictures.Sample(np.asarray(image), truth, read, sure, fine)
 
 
@@ -112,26 +116,26 @@ def suspect_blocks(record: Record) -> list[Block]:
     return [heading, Tabled(Table("table-suspects", caption, columns, rows, note, result=False))]
 
 
-def browser_data(one: Judged, cache: PixelCache | None) -> dict[str, Any]:
+def browser_data(cases: Cases, row_ids: NDArray[np.object_], cache: PixelCache | None) -> dict[str, Any]:
     """Errors first, then the others, thumbnails for the first few hundred; `ok` is null where no truth is known."""
-    fine, known, sure = right(one.test), one.test.known, sureness(one)
+    fine, known, sure = right(cases), cases.known, sureness(cases)
     wrong = known.any(axis=1) & ~fine
     draws = np.random.default_rng(0)
-    at = draws.permutation(one.test.n)
+    at = draws.permutation(cases.n)
     at = at[np.argsort(~wrong[at], kind="stable")][:MOST_CASES]
-    p = np.asarray(one.test.probabilities, dtype=np.float64)
-    cases = []
+    p = np.asarray(cases.probabilities, dtype=np.float64)
+    shown = []
     for place, i in enumerate(at):
-        row_id = str(one.predicted.test.row_ids[i])
-        cases.append({
-            "id": row_id, "true": np.flatnonzero(one.test.truth[i]).tolist(),
-            "unknown": np.flatnonzero(~known[i]).tolist(), "read": np.flatnonzero(one.test.decisions[i] == 1).tolist(),
+        row_id = str(row_ids[i])
+        shown.append({
+            "id": row_id, "true": np.flatnonzero(cases.truth[i]).tolist(),
+            "unknown": np.flatnonzero(~known[i]).tolist(), "read": np.flatnonzero(cases.decisions[i] == 1).tolist(),
             "p": [round(float(v), 4) if np.isfinite(v) else None for v in p[i]],
             "ok": bool(fine[i]) if known[i].any() else None,
             "sure": round(float(sure[i]), 4), "image": thumbnail(cache, row_id) if place < MOST_IMAGES else None,
         })  # fmt: skip
-    cases.sort(key=lambda case: str(case["id"]))
-    return {"classes": list(one.point.classes), "exclusive": one.test.exclusive, "cases": cases}
+    shown.sort(key=lambda case: str(case["id"]))
+    return {"classes": list(cases.classes), "exclusive": cases.exclusive, "cases": shown}
 
 
 def thumbnail(cache: PixelCache | None, row_id: str) -> str | None:

@@ -45,7 +45,7 @@ def data_section(record: Record, gallery: Gallery, cache: PixelCache | None) -> 
             "or in overall brightness is something that a network can learn instead of the disease.",
             lambda: pictures.means({k: v[0] for k, v in means.items()}, {k: v[1] for k, v in means.items()}),
         ))  # fmt: skip
-    blocks += audit_blocks(record)
+    blocks += audit_blocks(record.audit)
     if record.evidence.dataset.notes:
         blocks.append(Heading("How the source was understood"))
         blocks += [Words(Sentence("", [note]), small=True) for note in record.evidence.dataset.notes]
@@ -105,12 +105,12 @@ def class_means(record: Record, cache: PixelCache) -> dict[str, tuple[NDArray[np
     return found
 
 
-def audit_blocks(record: Record) -> list[Block]:
-    found = record.audit.get("findings", [])
+def audit_blocks(audit: dict[str, Any]) -> list[Block]:
+    found = audit.get("findings", [])
     blocks: list[Block] = [Heading("Audit")]
-    if not record.audit:
+    if not audit:
         return [*blocks, Words(Sentence("", ["prepare left no audit."]), small=True)]
-    if probes := record.audit.get("probes"):
+    if probes := audit.get("probes"):
         blocks.append(Tabled(probe_table(probes)))
     ordered = sorted(found, key=lambda one: SEVERITY.index(one.get("severity", "info")))
     shown = [_finding(one) for one in ordered]

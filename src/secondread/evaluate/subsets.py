@@ -184,10 +184,13 @@ def _wanted(study: Study) -> list[str]:
 
 
 def _headlines(scores: Iterable[Score], rows: Part, cases: Cases) -> list[Score]:
+    kept = headlines(scores, cases)
+    return [without_interval(one) for one in kept] if patients_in(rows) < 2 else kept
+
+
+def headlines(scores: Iterable[Score], cases: Cases) -> list[Score]:
     """Of each metric the row that stands for it, as far as these cases can say anything of it."""
     kept = [one for one in scores if METRICS[one.metric].headline(cases.task, cases.classes) == one.row]
-    if patients_in(rows) < 2:
-        kept = [without_interval(one) for one in kept]
     return [_unless_few(one, cases) for one in kept]
 
 

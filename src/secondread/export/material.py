@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from secondread.core.leakage import read_contents
 from secondread.core.studydir import StudyDir, needed
 from secondread.core.tables import Dataset, known_labels, labels_of, read_dataset, read_table
 from secondread.core.trials import Trial
@@ -72,6 +74,17 @@ def material_of(where: StudyDir, chosen: Chosen) -> Material:
     labels = known_labels(labels_of(val, dataset.classes)).astype(np.float64)
     cache = open_for(where, trial.train.size, trial.train.fit)
     return Material(dataset, cache, list(val["row_id"]), labels, _training_ids(where, trial))
+
+
+def seen_by(where: StudyDir, trials: Iterable[Trial]) -> set[str]:
+    """Content ids of all that a bundle of these trials was fitted on: what they and the weights that they started from
+    learned from, and the validation images that chose the epoch, the calibration and the thresholds."""
+    seen: set[str] = set()
+    for trial in trials:
+        seen |= read_contents(where.trial(trial.name) / "contents.json")
+        predicted = read_table(needed(where.predictions(trial.name), "predict"))
+        seen |= set(predicted.loc[predicted["split"] == "val", "content_id"])
+    return seen
 
 
 def _training_ids(where: StudyDir, trial: Trial) -> list[str]:

@@ -9,13 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import read_json
@@ -24,7 +19,8 @@ from secondread.core.registry import resolve
 from secondread.core.spec import PartRef, Study, as_yaml
 from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import without_root
-from secondread.core.tables import ROW_COLUMNS, Dataset, Task, with_columns, write_dataset, write_table
+from secondread.core.tables import ROW_COLUMNS, Dataset, with_columns, write_dataset, write_table
+from secondread.gather.aligned import Gathered, aligned
 from secondread.gather.changes import SourceUnit, contents_of, what_changed
 from secondread.gather.contents import content_ids
 from secondread.gather.found import FACTS, Found
@@ -34,13 +30,6 @@ from secondread.metrics.cases import AVERAGES
 
 VERSION = 1
 NEEDS_NO_DATA = "phantom"
-
-
-@dataclass(frozen=True)
-class Gathered:
-    rows: pd.DataFrame
-    dataset: Dataset
-    values: NDArray[np.float32]
 
 
 def units(study: Study, where: StudyDir) -> list[SourceUnit]:
@@ -65,9 +54,9 @@ def run(study: Study, where: StudyDir) -> None:
         if unit.state() != "done":
             path = where.external_rows(external.name)
             with _telling_changes(unit, path), unit.work([path], files=unit.files()):
-                classes = read_json(where.dataset)["classes"]
-                _write(_aligned(gathered(study, where, external.source), classes, external.name), path,
-                       path.with_suffix(".json"))  # fmt: skip
+                own_classes, task = (read_json(where.dataset)[key] for key in ("classes", "task"))
+                found = aligned(gathered(study, where, external.source), own_classes, task, f"external {external.name}")
+                _write(found, path, path.with_suffix(".json"))
 
 
 @contextmanager
@@ -153,24 +142,6 @@ def _root_or_recorded(study: Study, where: StudyDir, source: PartRef, dataset: P
         return str(root_of(study, where, source).resolve())
     except (BadData, WrongRequest):
         return str(read_json(dataset)["root"]) if dataset.exists() else ""
-
-
-def _aligned(found: Gathered, classes: Sequence[str], name: str) -> Gathered:
-    """An external set in the study's classes; what it does not say stays unsaid."""
-    known = found.dataset.classes
-    unknown = [one for one in known if one not in classes]
-    if not set(known) & set(classes):
-        raise BadData(f"external {name}: none of its classes ({', '.join(known)}) is one of {', '.join(classes)}")
-    exclusive = found.dataset.task != "multilabel"
-    if exclusive and unknown:
-        raise BadData(f"external {name}: class {unknown[0]!r} is not in the study: map it with gather.labels")
-    missing = 0.0 if exclusive else np.nan
-    columns = [
-        found.values[:, known.index(one)] if one in known else np.full(len(found.rows), missing) for one in classes
-    ]
-    task: Task = found.dataset.task if not exclusive else ("binary" if len(classes) == 2 else "multiclass")
-    dataset = Dataset(**{**found.dataset.__dict__, "classes": list(classes), "task": task})
-    return Gathered(found.rows, dataset, np.stack(columns, axis=1).astype(np.float32))
 
 
 def _write(found: Gathered, rows: Path, dataset: Path) -> None:

@@ -51,11 +51,8 @@ def units(study: Study, where: StudyDir) -> list[Unit]:
 
 
 def run(study: Study, where: StudyDir) -> None:
-    needed(where.rows, "gather")
-    audit, split, pixels = units(study, where)
-    if audit.state() != "done":
-        with audit.work([where.clean_rows, where.dropped, where.audit]):
-            audit_and_clean(study, where)
+    look(study, where)
+    _, split, pixels = units(study, where)
     forbid_unlabelled(read_dataset(where.dataset))
     if split.state() != "done":
         with split.work([where.splits, where.split_proof]):
@@ -63,6 +60,15 @@ def run(study: Study, where: StudyDir) -> None:
     if pixels.state() != "done":
         with pixels.work([where.pixels]):
             _pixels(study, where)
+
+
+def look(study: Study, where: StudyDir) -> None:
+    """The audit and the clean rows alone, where they are missing or stale."""
+    needed(where.rows, "gather")
+    audit = _audit_unit(study, where)
+    if audit.state() != "done":
+        with audit.work([where.clean_rows, where.dropped, where.audit]):
+            audit_and_clean(study, where)
 
 
 def _audit_unit(study: Study, where: StudyDir) -> Unit:

@@ -11,6 +11,8 @@ from secondread.core.errors import WrongRequest
 from secondread.core.files import atomic_path
 
 MODEL, CARD, REFERENCE, TEXT = "model.onnx", "card.json", "reference.npz", "MODEL_CARD.md"
+SEEN = "seen"
+"""The array of reference.npz that tells what the bundle was fitted on; bundles of before have none."""
 MEBI = 1 << 20
 LARGEST = {MODEL: 1536 * MEBI, CARD: 4 * MEBI, REFERENCE: 128 * MEBI, TEXT: 4 * MEBI}
 """The files of a bundle and the most bytes each may have."""

@@ -25,7 +25,7 @@ from secondread.images.decode import (
     to_model_input,
 )
 from secondread.models.bundle.card import BundleCard, card_of
-from secondread.models.bundle.container import CARD, MODEL, REFERENCE, files_of
+from secondread.models.bundle.container import CARD, MODEL, REFERENCE, SEEN, files_of
 from secondread.models.bundle.engines import Engine, session_of
 from secondread.models.bundle.gate import GateStatistics, looks, statistics_from
 from secondread.models.bundle.judge import Outputs, Reading, judge
@@ -45,6 +45,8 @@ class Bundle:
     gate: GateStatistics | None
     session: Any
     threads: int
+    seen: NDArray[np.uint64] | None = None
+    """Marks (`core.leakage.marks`), sorted, of every image it was fitted on; None where the bundle does not say."""
 
     @property
     def sha256(self) -> str:
@@ -80,7 +82,7 @@ class Bundle:
         if engine != "onnxruntime":
             session = session_of(model, threads, engine)
         gate = _gate_of(card, arrays)
-        bundle = cls(card, gate, session, threads)
+        bundle = cls(card, gate, session, threads, _seen_of(arrays))
         _self_test(bundle, arrays)
         return bundle
 
@@ -157,6 +159,13 @@ def _gate_of(card: BundleCard, arrays: dict[str, NDArray[Any]]) -> GateStatistic
         return statistics_from(arrays)
     except KeyError as error:
         raise WrongRequest(f"reference.npz has no {error} for the gate on the card") from error
+
+
+def _seen_of(arrays: dict[str, NDArray[Any]]) -> NDArray[np.uint64] | None:
+    seen = arrays.get(SEEN)
+    if seen is not None and (seen.dtype != np.uint64 or seen.ndim != 1):
+        raise WrongRequest("reference.npz does not say what the bundle was fitted on as a bundle does")
+    return seen
 
 
 def _self_test(bundle: Bundle, arrays: dict[str, NDArray[Any]]) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from secondread.core.files import sha256_of_bytes, write_bytes, write_json
 from secondread.models.bundle.card import BundleCard, FileSeal
-from secondread.models.bundle.container import CARD, MODEL, REFERENCE, TEXT
+from secondread.models.bundle.container import CARD, MODEL, REFERENCE, SEEN, TEXT
 from secondread.models.bundle.gate import GateStatistics
 
 REFERENCE_IMAGES = 2
@@ -30,10 +30,15 @@ def reference_images(channels: int, size: int, count: int = REFERENCE_IMAGES) ->
     return grey
 
 
-def reference_npz(images: NDArray[np.uint8], outputs: Any, gate: GateStatistics | None) -> bytes:
-    """The bytes of reference.npz: images, the answers to them, the gate's statistics."""
+def reference_npz(
+    images: NDArray[np.uint8], outputs: Any, gate: GateStatistics | None, seen: NDArray[np.uint64] | None = None
+) -> bytes:
+    """The bytes of reference.npz: images, the answers to them, the gate's statistics, and the marks (`core.leakage`)
+    of all that the bundle was fitted on where that is known."""
     arrays = {"images": images, "logits": outputs.logits, "probabilities": outputs.probabilities,
               "features": outputs.features, **(gate.arrays() if gate is not None else {})}  # fmt: skip
+    if seen is not None:
+        arrays[SEEN] = seen
     written = io.BytesIO()
     np.savez_compressed(written, **arrays)
     return written.getvalue()

@@ -1,0 +1,129 @@
+"""From a bundle and labelled images to a proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from secondread.core.errors import BadData, WrongRequest
+from secondread.core.files import clear_abandoned, read_json, write_json, write_text, write_with
+from secondread.core.provenance import environment
+from secondread.core.studydir import StudyDir
+from secondread.core.tables import read_results
+from secondread.evaluate.gallery import Gallery
+from secondread.models.bundle import Bundle
+from secondread.pages.document import render
+from secondread.prepare.report import name_of
+from secondread.proving import words
+from secondread.proving.claims import Claim, Outcome, claims_of, outcome_of
+from secondread.proving.judged import Judged
+from secondread.proving.page import report_of
+from secondread.proving.readings import pixels_for, readings_of
+from secondread.proving.unseen import STUDY_FILES, study_for, unseen_by
+
+MARGIN = 0.05
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What lies in the folder of a proof; in a notebook it shows itself."""
+
+    folder: Path
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """proof.json: outcome, sentences, claims, images left out, the bundle's digest."""
+        found: dict[str, Any] = read_json(self.folder / "proof.json")
+        return found
+
+    @property
+    def outcome(self) -> Outcome:
+        found: Outcome = self.told["outcome"]
+        return found
+
+    @property
+    def claims(self) -> pd.DataFrame:
+        return pd.DataFrame(self.told["claims"])
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        return read_results(self.folder / "scores.csv")
+
+    @property
+    def readings(self) -> pd.DataFrame:
+        return pd.read_csv(self.folder / "readings.csv")
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+    def _repr_html_(self) -> str:
+        said = "".join(f"<li>{escape(one)}</li>" for one in self.told["sentences"])
+        return f"<ul>{said}</ul>{self.claims.round(3).to_html(index=False)}<code>{escape(str(self.report))}</code>"
+
+
+def prove(
+    bundle: Bundle, data: Path, out: Path | None = None, margin: float = MARGIN, base: Path | None = None
+) -> Proof:
+    """Read labelled images that the bundle has not seen and hold its card against what is found.
+
+    `data`: a folder, table, npz file or DICOM tree, or a study file whose `gather` says how to read them (`base`: where
+    its data lie). Raises `BadData` or `Leak` as `unseen_by` does, `WrongRequest` for an `out` that will not do.
+    """
+    if not data.exists():
+        raise BadData(f"{data} does not exist")
+    if not 0 < margin < 1:
+        raise WrongRequest(f"--margin: {margin:g} is not between 0 and 1")
+    study = study_for(data, bundle)
+    root = (out or Path(f"{name_of(data.resolve())}-proof")).resolve()
+    where = StudyDir(root, base if data.suffix.lower() in STUDY_FILES else data.resolve())
+    _forbid_other_folders(where, data)
+    clear_abandoned(where.root)
+    unseen = unseen_by(bundle, study, where, str(data))
+    cache = pixels_for(bundle, unseen, where)
+    judged = Judged(bundle.card, unseen, readings_of(bundle, unseen, cache, where))
+    claims = claims_of(bundle.card, judged.scores, judged.cases, judged.drawn, margin)
+    outcome = outcome_of(claims)
+    _write(bundle, judged, claims, outcome, where, data, margin)
+    report = report_of(bundle, judged, claims, outcome, margin, cache, Gallery(where.proof / "figures"))
+    write_text(where.proof / "report.html", render("report.html.j2", report=report))
+    return Proof(where.proof)
+
+
+def _forbid_other_folders(where: StudyDir, data: Path) -> None:
+    if where.study_file.exists():
+        raise WrongRequest(f"{where.root} holds a study: name another folder with --out")
+    if data.is_dir() and where.root.is_relative_to(data.resolve()):
+        raise WrongRequest(f"{where.root} lies inside the images: name a folder outside with --out")
+
+
+def _write(
+    bundle: Bundle, judged: Judged, claims: list[Claim], outcome: Outcome, where: StudyDir, data: Path, margin: float
+) -> None:
+    said = words.sentences(outcome, claims, judged, margin)
+    write_json(where.proof / "proof.json", {
+        "outcome": outcome, "margin": margin, "sentences": [str(one) for one in said],
+        "claims": [one.as_dict() for one in claims], "images": judged.cases.n, "patients": judged.drawn.patients,
+        "left_out": judged.unseen.left_out, "past_known": bundle.seen is not None,
+        "bundle": {"name": bundle.card.name, "sha256": bundle.sha256}, "data": str(data), "made": environment(),
+    })  # fmt: skip
+    readings = _for_readers(judged)
+    for name, table in (("scores.csv", judged.table()), ("readings.csv", readings)):
+        write_with(where.proof / name, lambda temporary, made=table: made.to_csv(temporary, index=False))  # type: ignore[misc]
+
+
+def _for_readers(judged: Judged) -> pd.DataFrame:
+    """The readings with the patient and the truth, the decision in words."""
+    rows, classes = judged.unseen.rows, judged.card.classes
+    table = judged.readings
+    decided = [" | ".join(name for name in classes if row[f"d_{name}"] == 1) for row in table.to_dict("records")]
+    told = table.drop(columns=[f"d_{name}" for name in classes])
+    told.insert(1, "decision", decided)
+    told.insert(1, "patient", rows["patient"].to_numpy())
+    for k, name in enumerate(classes):
+        told[f"y_{name}"] = judged.unseen.labels[:, k]
+    return told
