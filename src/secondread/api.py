@@ -9,7 +9,7 @@ sr.read(study.bundles[0], ["new.png"])
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,13 +118,17 @@ def read(bundle: AnyPath, images: Sequence[AnyPath] | AnyPath, heatmaps: AnyPath
 
 
 def prove(
-    bundle: AnyPath, images: AnyPath, out: AnyPath | None = None, margin: float = 0.05, data: AnyPath | None = None
-) -> Proof:
-    """Does a bundle hold on labelled images it has not seen? `.outcome`, `.claims`, `.scores`, `.report`."""
+    bundle: AnyPath, images: AnyPath, out: AnyPath | None = None, margin: float = 0.05, data: AnyPath | None = None,
+    labels: Mapping[str, list[str]] | None = None,
+) -> Proof:  # fmt: skip
+    """Does a bundle hold on labelled images it has not seen? `.outcome`, `.claims`, `.scores`, `.report`.
+
+    `labels`: what its classes are called there, `{"PNEUMONIA": ["infiltrate", "effusion"]}`.
+    """
     from secondread.models.bundle import Bundle
     from secondread.proving import prove as proven
 
-    return proven(Bundle.open(Path(bundle)), Path(images), _path(out), margin, pipeline.data_root(_path(data)))
+    return proven(Bundle.open(Path(bundle)), Path(images), _path(out), margin, pipeline.data_root(_path(data)), labels)
 
 
 def bench(

@@ -303,3 +303,10 @@ def test_the_version_is_told() -> None:
     from secondread import __version__
 
     assert secondread("--version").stdout.strip() == __version__
+
+
+def test_labels_of_a_proof_name_a_class_and_its_names(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "b")
+    ended = CliRunner().invoke(app, ["prove", str(bundle), str(tmp_path), "--labels", "normal:clear"])
+    assert isinstance(ended.exception, WrongRequest)
+    assert "--labels normal:clear: give a class" in str(ended.exception)

@@ -101,6 +101,8 @@ def test_a_study_file_says_how_to_read_them(images: Path, tmp_path: Path) -> Non
     bundle = bundle_in(tmp_path / "b", classes=["covid", "other"], metrics=metrics)
     with pytest.raises(BadData, match="none of its classes"):
         sr.prove(bundle, images, out=tmp_path / "p")
+    called = {"covid": ["NORMAL"], "other": ["PNEUMONIA"]}
+    assert sr.prove(bundle, images, out=tmp_path / "p", labels=called).claims["class"].tolist() == ["other"]
     (tmp_path / "here.yaml").write_text(
         f"study: here\ngather: {{source: {{name: class_folders, root: {images.name}}}, "
         "labels: {covid: NORMAL, other: PNEUMONIA}}\n"

@@ -118,6 +118,10 @@ def prove(
     margin: Annotated[
         float, typer.Option("--margin", help="What may be lost of AUROC, sensitivity or specificity.")
     ] = 0.05,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option("--labels", metavar="CLASS=NAMES", help="What a class of the bundle is called there: X=a,b"),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="Where the data of a study file lie ($SECONDREAD_DATA).")
     ] = None,
@@ -130,11 +134,20 @@ def prove(
     from secondread.proving import prove as proven
 
     opened = Bundle.open(bundle, threads, engine)  # type: ignore[arg-type]  # checked where it is opened
-    proof = proven(opened, images, out, margin, data_root(data))
+    proof = proven(opened, images, out, margin, data_root(data), _named(labels or []))
     for sentence in proof.told["sentences"]:
         typer.echo(sentence)
     for path in (proof.report, proof.folder / "scores.csv", proof.folder / "readings.csv"):
         typer.echo(path)
+
+
+def _named(labels: list[str]) -> dict[str, list[str]]:
+    """`X=a,b` as `{X: [a, b]}`."""
+    from secondread.core.errors import WrongRequest
+
+    if wrong := next((one for one in labels if not all(one.partition("=")[::2])), None):
+        raise WrongRequest(f"--labels {wrong}: give a class of the bundle and its names there, as X=a,b")
+    return {one.partition("=")[0]: one.partition("=")[2].split(",") for one in labels}
 
 
 def bench(

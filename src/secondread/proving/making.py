@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -67,18 +68,20 @@ class Proof:
 
 
 def prove(
-    bundle: Bundle, data: Path, out: Path | None = None, margin: float = MARGIN, base: Path | None = None
-) -> Proof:
+    bundle: Bundle, data: Path, out: Path | None = None, margin: float = MARGIN, base: Path | None = None,
+    labels: Mapping[str, list[str]] | None = None,
+) -> Proof:  # fmt: skip
     """Read labelled images that the bundle has not seen and hold its card against what is found.
 
     `data`: a folder, table, npz file or DICOM tree, or a study file whose `gather` says how to read them (`base`: where
-    its data lie). Raises `BadData` or `Leak` as `unseen_by` does, `WrongRequest` for an `out` that will not do.
+    its data lie); `labels`: what the bundle's classes are called there, as `gather.labels`. Raises `BadData` or `Leak`
+    as `unseen_by` does, `WrongRequest` for an `out` that will not do.
     """
     if not data.exists():
         raise BadData(f"{data} does not exist")
     if not 0 < margin < 1:
         raise WrongRequest(f"--margin: {margin:g} is not between 0 and 1")
-    study = study_for(data, bundle)
+    study = study_for(data, bundle, labels or {})
     root = (out or Path(f"{name_of(data.resolve())}-proof")).resolve()
     where = StudyDir(root, base if data.suffix.lower() in STUDY_FILES else data.resolve())
     _forbid_other_folders(where, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondread.core.errors import BadData, Leak
+from secondread.core.errors import BadData, Leak, WrongRequest
 from secondread.core.files import read_json
 from secondread.core.leakage import marks
 from secondread.core.progress import say
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir
-from secondread.core.studyfile import check_parts, load_study, parse_study
+from secondread.core.studyfile import load_study, parse_study
 from secondread.core.tables import UNLABELLED, Dataset, known_labels, labels_of, read_dataset, read_table
 from secondread.gather import run as gather
 from secondread.gather.aligned import Gathered, aligned
@@ -45,13 +46,15 @@ class Unseen:
         return np.asarray(named.where(named.notna(), self.rows["group"].astype(object)), dtype=object)
 
 
-def study_for(data: Path, bundle: Bundle) -> Study:
-    """How the images are read: as `data` says where it is a study file, else as its layout tells."""
+def study_for(data: Path, bundle: Bundle, labels: Mapping[str, list[str]]) -> Study:
+    """How the images are read: as `data` says where it is a study file, else as its layout and `labels` tell."""
     if data.suffix.lower() in STUDY_FILES:
+        if labels:
+            raise WrongRequest(f"--labels: {data} says itself how classes are called (gather.labels)")
         study = load_study(data)
     else:
-        study = parse_study({"study": name_of(data.resolve()), "gather": {"source": {"name": "auto", "root": "."}}})
-    check_parts(study)
+        told = {"source": {"name": "auto", "root": "."}, "labels": dict(labels)}
+        study = parse_study({"study": name_of(data.resolve()), "gather": told})
     return study.model_copy(
         update={"gather": study.gather.model_copy(update={"frames": bundle.card.frames, "external": []})}
     )

@@ -23,11 +23,16 @@ def banners(bundle: Bundle, judged: Judged) -> list[Banner]:
     """What the study's own report begins with, what these images add to it, and what cannot be known."""
     found = [Banner(*_split(text)) for text in bundle.card.banners]
     found += [
-        Banner("SHORTCUT HERE", text.removeprefix("SHORTCUT: ")) for text in judged.unseen.audit.get("banners", [])
+        Banner("SHORTCUT HERE", _capital(text.removeprefix("SHORTCUT: ")))
+        for text in judged.unseen.audit.get("banners", [])
     ]
     if bundle.seen is None:
         found.append(Banner("PAST UNKNOWN", UNKNOWN_PAST, stop=False))
     return found
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _split(text: str) -> tuple[str, str]:
