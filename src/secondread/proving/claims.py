@@ -67,7 +67,8 @@ class Claim:
     def as_dict(self) -> dict[str, Any]:
         told: dict[str, Any] = {"metric": self.metric, "class": self.row, "patients": self.patients}
         for name in ("promised", "here", "difference"):
-            told |= dict(zip((name, f"{name}_low", f"{name}_high"), getattr(self, name), strict=True))
+            values = [one if math.isfinite(one) else None for one in getattr(self, name)]
+            told |= dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
         return told | {"margin": self.margin, "verdict": self.verdict, "holds": self.holds}
 
 

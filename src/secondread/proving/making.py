@@ -10,11 +10,12 @@ from typing import Any
 
 import pandas as pd
 
+from secondread.core.alone import alone
 from secondread.core.errors import BadData, WrongRequest
-from secondread.core.files import clear_abandoned, read_json, write_json, write_text, write_with
+from secondread.core.files import clear_abandoned, read_json, write_json, write_text
 from secondread.core.provenance import environment
 from secondread.core.studydir import StudyDir
-from secondread.core.tables import read_results
+from secondread.core.tables import read_csv, read_results, write_csv
 from secondread.evaluate.gallery import Gallery
 from secondread.models.bundle import Bundle
 from secondread.pages.document import render
@@ -56,7 +57,12 @@ class Proof:
 
     @property
     def readings(self) -> pd.DataFrame:
-        return pd.read_csv(self.folder / "readings.csv")
+        """One row per image; names are text whatever stands in them, and no number is NaN."""
+        table = read_csv(self.folder / "readings.csv", dtype=str, keep_default_na=False)
+        for name in map(str, table):
+            if name == "gate_distance" or name.startswith(("p_", "y_")):
+                table[name] = pd.to_numeric(table[name].replace("", None))
+        return table
 
     @property
     def report(self) -> Path:
@@ -86,14 +92,19 @@ def prove(
     where = StudyDir(root, base if data.suffix.lower() in STUDY_FILES else data.resolve())
     _forbid_other_folders(where, data)
     clear_abandoned(where.root)
-    unseen = unseen_by(bundle, study, where, str(data))
-    cache = pixels_for(bundle, unseen, where)
-    judged = Judged(bundle.card, unseen, readings_of(bundle, unseen, cache, where))
-    claims = claims_of(bundle.card, judged.scores, judged.cases, judged.drawn, margin)
-    outcome = outcome_of(claims)
-    _write(bundle, judged, claims, outcome, where, data, margin)
-    report = report_of(bundle, judged, claims, outcome, margin, cache, Gallery(where.proof / "figures"))
-    write_text(where.proof / "report.html", render("report.html.j2", report=report))
+    with alone(where.lock("prove"), f"the proof in {where.root}"):
+        unseen = unseen_by(bundle, study, where, str(data))
+        cache = pixels_for(bundle, unseen, where)
+        judged = Judged(bundle.card, unseen, readings_of(bundle, unseen, cache, where))
+        claims = claims_of(bundle.card, judged.scores, judged.cases, judged.drawn, margin)
+        outcome = outcome_of(claims)
+        (where.proof / "proof.json").unlink(missing_ok=True)
+        scores, readings = judged.table(), _for_readers(judged)
+        write_csv(scores, where.proof / "scores.csv", list(map(str, scores)))
+        write_csv(readings, where.proof / "readings.csv", list(map(str, readings)))
+        report = report_of(bundle, judged, claims, outcome, margin, cache, Gallery(where.proof / "figures"))
+        write_text(where.proof / "report.html", render("report.html.j2", report=report))
+        _write_told(bundle, judged, claims, outcome, where, data, margin)
     return Proof(where.proof)
 
 
@@ -104,9 +115,10 @@ def _forbid_other_folders(where: StudyDir, data: Path) -> None:
         raise WrongRequest(f"{where.root} lies inside the images: name a folder outside with --out")
 
 
-def _write(
+def _write_told(
     bundle: Bundle, judged: Judged, claims: list[Claim], outcome: Outcome, where: StudyDir, data: Path, margin: float
 ) -> None:
+    """proof.json, last of all: where it lies, the rest is of the same proof."""
     said = words.sentences(outcome, claims, judged, margin)
     write_json(where.proof / "proof.json", {
         "outcome": outcome, "margin": margin, "sentences": [str(one) for one in said],
@@ -114,9 +126,6 @@ def _write(
         "left_out": judged.unseen.left_out, "past_known": bundle.seen is not None,
         "bundle": {"name": bundle.card.name, "sha256": bundle.sha256}, "data": str(data), "made": environment(),
     })  # fmt: skip
-    readings = _for_readers(judged)
-    for name, table in (("scores.csv", judged.table()), ("readings.csv", readings)):
-        write_with(where.proof / name, lambda temporary, made=table: made.to_csv(temporary, index=False))  # type: ignore[misc]
 
 
 def _for_readers(judged: Judged) -> pd.DataFrame:
