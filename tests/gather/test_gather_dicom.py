@@ -11,6 +11,7 @@ from pydicom.uid import MediaStorageDirectoryStorage
 
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.spec import Gather
+from secondread.gather.changes import digest_of_files
 from secondread.gather.dicom import HEADER_BYTES, dicom
 from secondread.gather.files import listing
 from secondread.images.phantom import PhantomSpec, write_phantom
@@ -70,3 +71,16 @@ def test_folders_of_patients_are_not_taken_for_classes(source: Path, tmp_path: P
         dicom(root, Gather())
     shutil.copy(root / "PAT0/series/0.dcm", root / "PAT1/series/2.dcm")
     assert len(dicom(root, Gather()).classes) == 3
+
+
+def test_files_called_by_their_identifiers_are_found(source: Path, tmp_path: Path) -> None:
+    """`1.2.840.4` has no ending, whatever follows its last dot."""
+    places = {f"{folder}/1.2.840.{number}": f"P{number}" for folder, number in (("A", 3), ("A", 4), ("B", 5), ("B", 6))}
+    root = tree(source, tmp_path, places)
+    (root / "A" / "notes.1").write_text("no DICOM file")
+    found = dicom(root, Gather())
+    assert found.rows["row_id"].tolist() == list(places)
+    assert found.rows["patient"].tolist() == list(places.values())
+    before = digest_of_files(root)
+    (root / "B" / "1.2.840.6").unlink()
+    assert digest_of_files(root) != before

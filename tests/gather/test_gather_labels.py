@@ -10,7 +10,8 @@ from secondread.core.errors import BadData, WrongRequest
 from secondread.core.spec import Gather
 from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import parse_study
-from secondread.gather.files import listing
+from secondread.gather.class_folders import from_listing
+from secondread.gather.files import Listing, listing
 from secondread.gather.found import Found, many_classes_per_row, one_class_per_row
 from secondread.gather.labels import Labelled, labelled
 from secondread.gather.patients import recognised
@@ -181,3 +182,9 @@ def test_patients_by_expression_column_or_not_at_all() -> None:
         recognised(found, "(")
     found.rows["x_who"] = ["m", "n"]
     assert recognised(found, "who")[0].tolist() == ["m", "n"]
+
+
+def test_an_image_that_lies_in_no_class_is_named() -> None:
+    there = Listing(Path("data"), ["a/1.png", "b/2.png", "train/cover.png"])
+    with pytest.raises(BadData, match=r"train/cover\.png lies in none"):
+        from_listing(there)

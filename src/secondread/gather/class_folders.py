@@ -11,9 +11,8 @@ from secondread.core.errors import BadData
 from secondread.core.registry import part
 from secondread.core.spec import Gather
 from secondread.gather.files import IMAGE_FOLDERS, SPLIT_FOLDERS, Listing, listing, split_of
-from secondread.gather.found import Found, one_class_per_row
+from secondread.gather.found import MOST_CLASSES, Found, one_class_per_row
 
-MOST_CLASSES = 60
 NEUTRAL = {*SPLIT_FOLDERS, *IMAGE_FOLDERS}
 
 
@@ -29,9 +28,11 @@ def from_listing(there: Listing) -> Found:
         raise BadData(f"no image was found under {there.root}")
     labels = class_of_each(there.images)
     if labels is None:
+        loose = next((path for path in there.images if not _named_folders(path)), None)
+        why = f" ({loose} lies in none)" if loose else ""
         raise BadData(
-            f"the folders under {there.root} do not look like classes; use a source that has labels (table, chexpert, "
-            "nih, npz, dicom)"
+            f"the folders under {there.root} do not look like classes{why}; use a source that has labels (table, "
+            "chexpert, nih, npz, dicom)"
         )
     rows = pd.DataFrame({"row_id": there.images, "path": there.images, "index": -1, "label": labels})
     rows["split_given"] = [split_of(path) for path in there.images]
@@ -44,10 +45,15 @@ def from_listing(there: Listing) -> Found:
 
 def class_of_each(paths: Sequence[str]) -> list[str] | None:
     """The class each path names: its first folder that is no split, no `images` and not the same for all."""
-    folders = [[name for name in path.split("/")[:-1] if name.lower() not in NEUTRAL] for path in paths]
+    folders = [_named_folders(path) for path in paths]
     while folders and all(folders) and len({names[0] for names in folders}) == 1 and all(len(f) > 1 for f in folders):
         folders = [names[1:] for names in folders]
     if not folders or not all(folders):
         return None
     labels = [names[0] for names in folders]
     return labels if len(set(labels)) <= min(MOST_CLASSES, max(2, len(paths) // 2)) else None
+
+
+def _named_folders(path: str) -> list[str]:
+    """The folders of a path that are no split and no `images`."""
+    return [name for name in path.split("/")[:-1] if name.lower() not in NEUTRAL]

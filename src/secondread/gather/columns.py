@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from secondread.core.errors import BadData, WrongRequest
-from secondread.gather.files import IMAGE_SUFFIXES
+from secondread.gather.files import SPLIT_FOLDERS
+from secondread.gather.finder import FileFinder
 
 NAMES = {
     "label": r"(label|labels|class|classes|target|diagnosis|finding|findings|finding_labels?|category|dx|y|disease)",
@@ -24,13 +25,12 @@ NAMES = {
     "view": r"(view|view_?position|projection|orientation|ap_pa)",
     "site": r"(site|hospital|institution|institution_?name|center|centre|source|scanner|manufacturer|vendor)",
 }
-SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
-               "test": "test", "testing": "test"}  # fmt: skip
 NO_FINDING = {"no finding", "no findings", "none", "normal", "no_finding", "nofinding", ""}
 SEPARATORS = ("|", ";")
 GAPS = ["", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null"]
 """What is read as nothing; not `None`, which many tables of tumours and findings have as a class."""
 LABEL_VALUES = {-1.0, 0.0, 1.0}
+NAME_IN_DIGITS = r"\s*(0\d+|\d{16,})\s*"
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Roles:
 
     path: str
     labels: list[str]
+    flags: bool = False
+    """Whether each of `labels` is a class that holds 1, 0, -1 or nothing."""
     patient: str | None = None
     split: str | None = None
     sex: str | None = None
@@ -72,12 +74,7 @@ def read_table_file(path: Path) -> pd.DataFrame:
         elif path.suffix.lower() == ".xlsx":
             table = _without_none(pd.read_excel(path, keep_default_na=False, na_values=GAPS))
         else:
-            separator = "\t" if path.suffix.lower() == ".tsv" else _separator(path)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # rows with a field too many; what they name is checked below
-                table = pd.read_csv(path, encoding="utf-8-sig", low_memory=False, sep=separator, index_col=False,
-                                    keep_default_na=False, na_values=GAPS)  # fmt: skip
-            table = _without_none(table)
+            table = _without_none(_of_text(path))
     except Exception as error:  # readers of three formats, any of which a damaged file can make raise anything
         raise BadData(f"cannot read the table {path}: {' '.join(str(error).split())[:160]}") from error
     table.columns = [str(name).strip() for name in table.columns]
@@ -87,6 +84,21 @@ def read_table_file(path: Path) -> pd.DataFrame:
     if len(set(table.columns)) != len(table.columns):
         raise BadData(f"the table {path} has two columns of one name")
     return table.drop(columns=unnamed).reset_index(drop=True)
+
+
+def _of_text(path: Path) -> pd.DataFrame:
+    """A CSV or TSV table; digits that no number keeps (zeros in front, sixteen and more) name something: text."""
+    how: dict[str, Any] = {"encoding": "utf-8-sig", "low_memory": False, "index_col": False, "keep_default_na": False,
+                           "na_values": GAPS}  # fmt: skip
+    how["sep"] = "\t" if path.suffix.lower() == ".tsv" else _separator(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # rows with a field too many; what they name is checked below
+        table: pd.DataFrame = pd.read_csv(path, **how)
+        text = pd.read_csv(path, dtype="string", **how)
+    for name in table.select_dtypes("number").columns:
+        if text[name].str.fullmatch(NAME_IN_DIGITS).any():
+            table[name] = text[name].astype(object).where(text[name].notna(), None)
+    return table
 
 
 def _without_none(table: pd.DataFrame) -> pd.DataFrame:
@@ -129,7 +141,8 @@ def infer_roles(
         labels = asked_labels if isinstance(asked_labels, list) else [asked_labels]
     else:
         labels = _label_columns(table[free])
-    return Roles(path=path, labels=labels, files=files, **found)
+    flags = isinstance(asked_labels, list) or len(labels) > 1 or _is_doubted(labels[0], table[labels[0]])
+    return Roles(path=path, labels=labels, flags=flags, files=files, **found)
 
 
 def _path_column(
@@ -140,7 +153,7 @@ def _path_column(
     candidates = [str(asked)] if asked else [n for n in table.columns if not pd.api.types.is_float_dtype(table[n])]
     best: tuple[int, str, list[str | None]] = (0, "", [])
     for name in candidates:
-        files = [finder.find(value) for value in table[name].astype("string").fillna("").tolist()]
+        files = finder.find_all(table[name].astype("string").fillna("").tolist())
         hits = sum(file is not None for file in files)
         distinct = len({file for file in files if file})
         if distinct > best[0] and (asked or distinct >= 0.5 * hits):
@@ -153,42 +166,24 @@ def _path_column(
     return best[1], best[2]
 
 
-class FileFinder:
-    """Finds the file a table means: by its path, by the end of its path, or by its name with or without suffix."""
-
-    def __init__(self, images: Sequence[str], beside: str) -> None:
-        self.known = set(images)
-        self.beside = f"{beside}/" if beside else ""
-        self.by_name: dict[str, str | None] = {}
-        for path in images:
-            name = path.rsplit("/", 1)[-1]
-            for key in {name, name.rsplit(".", 1)[0]}:
-                self.by_name[key] = None if key in self.by_name else path  # a name that two files have finds neither
-
-    def find(self, value: str) -> str | None:
-        text = value.strip().replace("\\", "/").removeprefix("./").lstrip("/")
-        while text:
-            for candidate in (self.beside + text, text):
-                if candidate in self.known:
-                    return candidate
-            if "/" not in text:
-                break
-            text = text.split("/", 1)[1]
-        name = value.strip().replace("\\", "/").rsplit("/", 1)[-1]
-        stem, suffix = os.path.splitext(name)  # of an id like 1.2.840.4 the last number is no suffix
-        return self.by_name.get(name) or (self.by_name.get(stem) if suffix.lower() in IMAGE_SUFFIXES else None)
-
-
 def _fits(role: str, name: str, column: pd.Series) -> bool:
     simple = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     if not re.fullmatch(NAMES[role], simple):
         return False
     if role == "split":
-        words = column.dropna().astype(str).str.lower().unique()
-        return len(words) > 0 and set(words) <= set(SPLIT_WORDS)
+        told = words(column).dropna().str.lower().unique()
+        return len(told) > 0 and set(told) <= set(SPLIT_FOLDERS)
     if role == "age":
         return bool(ages(column).notna().any())
     return bool(column.notna().any())
+
+
+def words(column: pd.Series) -> pd.Series:
+    """A column as text without spaces around it, null where it says nothing; 12, not 12.0, where numbers have gaps."""
+    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
+        column = column.astype("Int64")
+    text = column.astype("string").str.strip()
+    return text.mask(text == "")
 
 
 def ages(column: pd.Series) -> pd.Series:
@@ -204,6 +199,7 @@ def _label_columns(free: pd.DataFrame) -> list[str]:
     """A column that is called like a label, else every column that holds nothing but 1, 0, -1 and gaps."""
     names = [str(name) for name in free.columns]
     named = [name for name in names if _fits("label", name, free[name]) and not _is_measure(free[name])]
+    named = [name for name in named if not _is_prose(free[name])] or named
     if named:
         return [next((name for name in named if name.lower() != "y"), named[0])]  # beside another, y is a coordinate
     flags = [name for name in names if _is_flag(free[name])]
@@ -221,6 +217,36 @@ def _is_flag(column: pd.Series) -> bool:
     if numbers.notna().sum() == 0 or (column.notna() & numbers.isna()).any():
         return False
     return set(np.unique(numbers.dropna())) <= LABEL_VALUES
+
+
+def _is_doubted(name: str, column: pd.Series) -> bool:
+    """Whether a column called after a finding says yes, no and uncertain of it."""
+    return not _fits("label", name, column) and _is_flag(column) and set(column.dropna().astype(float)) == LABEL_VALUES
+
+
+def separator_of(text: pd.Series) -> str | None:
+    """The sign that separates several labels in one cell."""
+    return next((sign for sign in SEPARATORS if text.str.contains(sign, regex=False).any()), None)
+
+
+def separated(text: pd.Series, sign: str) -> list[set[str] | None]:
+    """The labels in each cell, without 'No Finding'; where some cells say that, an empty one says nothing (None)."""
+    cells = [{name.strip() for name in value.split(sign)} - {""} for value in text.fillna("")]
+    told = [{name for name in names if name.lower() not in NO_FINDING} for names in cells]
+    none_said = any(names and not left for names, left in zip(cells, told, strict=True))
+    return [None if none_said and not names else left for names, left in zip(cells, told, strict=True)]
+
+
+def kinds_of(column: pd.Series) -> int:
+    """How many different labels a column holds."""
+    text = words(column).dropna()
+    sign = separator_of(text)
+    return int((text.str.split(sign, regex=False).explode().str.strip() if sign else text).nunique())
+
+
+def _is_prose(column: pd.Series) -> bool:
+    """Nearly as many different values as rows describe images one by one; they name no class."""
+    return kinds_of(column) > max(2, len(column) // 2)
 
 
 def _is_measure(column: pd.Series) -> bool:

@@ -61,7 +61,7 @@ def listing(root: Path) -> Listing:
             found.tables.append(relative)
         elif suffix == ".npz":
             found.arrays.append(relative)
-        elif suffix in IMAGE_SUFFIXES or (not suffix and _is_dicom(root / relative)):
+        elif suffix in IMAGE_SUFFIXES or (is_bare(relative) and _is_dicom(root / relative)):
             if in_masks:
                 found.masks += 1
             else:
@@ -115,6 +115,12 @@ def _is_text(name: str) -> bool:
 def is_study(folder: Path) -> bool:
     """Whether a folder is a study's directory: its pictures and tables were made, not given."""
     return (folder / "study.yaml").is_file() and (folder / "gather" / "dataset.json").is_file()
+
+
+def is_bare(name: str) -> bool:
+    """Whether no ending says what a file is: it has none, or the last number of an identifier (1.2.840.4)."""
+    ending = os.path.splitext(name)[1][1:]
+    return not ending or ending.isdecimal()
 
 
 def _is_dicom(path: Path) -> bool:

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+MOST_CLASSES = 60
+"""More of them are, in folders and tables alike, hardly meant as classes."""
 FACTS = ("patient", "site", "split_given", "sex", "age", "view")
 
 

@@ -10,8 +10,9 @@ import pandas as pd
 from secondread.core.errors import BadData
 from secondread.core.registry import part
 from secondread.core.spec import Gather
-from secondread.gather.columns import FileFinder, ages, read_table_file
+from secondread.gather.columns import ages, read_table_file, separated, words
 from secondread.gather.files import Listing, listing
+from secondread.gather.finder import FileFinder
 from secondread.gather.found import Found, many_classes_per_row
 
 LISTS = {"train_val_list.txt": "train", "test_list.txt": "test"}
@@ -37,7 +38,7 @@ def from_listing(there: Listing) -> Found:
     if missing := [column for column in NEEDED if column not in content]:
         raise BadData(f"the NIH table {name} has no column {missing[0]!r}")
     finder = FileFinder(there.images, name.rsplit("/", 1)[0] if "/" in name else "")
-    files = [finder.find(str(value)) for value in content["Image Index"]]
+    files = finder.find_all(content["Image Index"].astype("string").fillna("").tolist())
     there_is = np.array([file is not None for file in files], dtype=bool)
     notes = [f"table: {name}", *there.notes]
     if not there_is.any():
@@ -46,29 +47,33 @@ def from_listing(there: Listing) -> Found:
         notes.append(f"{int((~there_is).sum())} images that the table names are not there")
     content = content[there_is].reset_index(drop=True)
     rows = _rows(content, [file for file in files if file], _official(there.root, name))
-    present = [
-        {label.strip() for label in str(value).split("|")} - {"No Finding", ""} for value in content["Finding Labels"]
-    ]
-    return many_classes_per_row(there.root, rows, present, notes, "column Patient ID")
+    present = separated(rows["label"], "|")
+    said = np.array([names is not None for names in present], dtype=bool)
+    if not said.all():
+        notes.append(f"{int((~said).sum())} rows of the table have no label and were not gathered")
+    rows, told = rows[said].reset_index(drop=True), [names for names in present if names is not None]
+    return many_classes_per_row(there.root, rows, told, notes, "column Patient ID")
 
 
 def _is_nih(path: Path) -> bool:
     if path.suffix.lower() != ".csv":
         return False
-    with open(path, encoding="utf-8-sig", errors="replace") as opened:
-        head = opened.readline(65536)
+    try:
+        with open(path, encoding="utf-8-sig", errors="replace") as opened:
+            head = opened.readline(65536)
+    except OSError:  # a link that leads nowhere
+        return False
     return all(name in head for name in NEEDED)
 
 
 def _rows(content: pd.DataFrame, files: list[str], official: dict[str, str]) -> pd.DataFrame:
     rows = pd.DataFrame({"row_id": files, "path": files, "index": -1})
-    rows["label"] = content["Finding Labels"].astype(str)
-    numbers = pd.to_numeric(content["Patient ID"], errors="coerce")
-    named = content["Patient ID"].astype("string")
+    rows["label"] = words(content["Finding Labels"])
+    numbers, named = pd.to_numeric(content["Patient ID"], errors="coerce"), words(content["Patient ID"])
     rows["patient"] = named.where(numbers.isna(), numbers.astype("Int64").astype("string").str.zfill(8))
-    rows["sex"] = content["Patient Gender"].astype("string") if "Patient Gender" in content else None
+    rows["sex"] = words(content["Patient Gender"]) if "Patient Gender" in content else None
     rows["age"] = ages(content["Patient Age"]) if "Patient Age" in content else np.nan
-    rows["view"] = content["View Position"].astype("string") if "View Position" in content else None
+    rows["view"] = words(content["View Position"]) if "View Position" in content else None
     rows["split_given"] = [official.get(str(name)) for name in content["Image Index"]]
     if "Follow-up #" in content:
         rows["x_follow_up"] = content["Follow-up #"]

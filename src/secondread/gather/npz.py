@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from secondread.core.registry import part
 from secondread.core.spec import Gather
 from secondread.gather.files import Listing, listing
 from secondread.gather.found import Found
+from secondread.gather.table import label_text
 from secondread.images.decode_npz import NpzArray, image_arrays
 
 MOST_LABEL_BYTES = 2**28
@@ -41,46 +44,68 @@ def from_npz(root: Path, name: str, classes: list[str] | None, notes: list[str])
     arrays = image_arrays(root / name)
     if not arrays:
         raise BadData(f"{name} holds no images (train_images, val_images, test_images or images)")
-    labels = np.concatenate([_labels(root / name, array) for array in arrays])
     count = sum(array.shape[0] for array in arrays)
+    if not count:
+        raise BadData(f"the arrays of {name} hold no image")
+    parts = [_labels(root / name, array) for array in arrays if array.shape[0]]
+    if len({part.shape[1] for part in parts}) > 1:
+        raise BadData(f"{name}: labels have one column in one array and several in another")
+    labels = np.concatenate(parts)
     numbers = np.arange(count)
     rows = pd.DataFrame({"row_id": [f"{name}#{k}" for k in numbers], "path": name, "index": numbers})
     rows["split_given"] = [split for array in arrays for split in [SPLITS.get(array.name)] * array.shape[0]]
     if labels.shape[1] > 1:
-        if labels.max(initial=0) > 1:
-            raise BadData(f"{name}: labels of several columns are 0 or 1 in each; there is {labels.max()}")
-        names = _names(labels.shape[1], classes)
-        values = labels.astype(np.float32)
-        rows["label"] = [
-            "|".join(name for name, v in zip(names, row, strict=True) if v == 1) for row in values.tolist()
-        ]
-        return Found(root, rows, names, values, False, notes)
-    known = sorted(int(value) for value in np.unique(labels))
-    names = _names(max(known) + 1, classes)
+        return _from_columns(root, rows, labels, _names(name, range(labels.shape[1]), classes), notes)
+    known = np.unique(labels)
+    names = _names(name, known.tolist(), classes)
+    places = np.searchsorted(known, labels[:, 0])
     values = np.zeros((count, len(known)), np.float32)
-    values[np.arange(count), np.searchsorted(known, labels[:, 0])] = 1.0
-    rows["label"] = [names[int(value)] for value in labels[:, 0]]
-    return Found(root, rows, [names[value] for value in known], values, True, notes)
+    values[np.arange(count), places] = 1.0
+    rows["label"] = [names[place] for place in places.tolist()]
+    return Found(root, rows, names, values, True, notes)
+
+
+def _from_columns(
+    root: Path, rows: pd.DataFrame, labels: NDArray[np.int64], names: list[str], notes: list[str]
+) -> Found:
+    """One column per class: as many labels per row as it likes, unless every row has exactly one."""
+    if labels.max() > 1:
+        raise BadData(f"{rows['path'].iloc[0]}: labels of several columns are 0 or 1 in each; there is {labels.max()}")
+    values, exclusive = labels.astype(np.float32), bool((labels.sum(axis=1) == 1).all())
+    return Found(root, rows.assign(label=label_text(values, names)), names, values, exclusive, notes)
 
 
 def _labels(path: Path, array: NpzArray) -> NDArray[np.int64]:
     key = array.name.replace("images", "labels") if "images" in array.name else "labels"
     try:
-        if zipfile.ZipFile(path).getinfo(f"{key}.npy").file_size > MOST_LABEL_BYTES:
-            raise BadData(f"{path.name}: {key} is too large to be labels")
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo(f"{key}.npy").file_size > MOST_LABEL_BYTES:
+                raise BadData(f"{path.name}: {key} is too large to be labels")
         with np.load(path, allow_pickle=False) as opened:
             found = opened[key]
     except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise BadData(f"{path.name} has no usable labels for {array.name} ({key})") from error
-    found = np.asarray(found).reshape(len(found), -1) if np.ndim(found) else np.empty((0, 1))
-    if len(found) != array.shape[0] or not np.isin(found % 1, 0).all() or (found < 0).any():
+    if np.ndim(found) < 1 or len(found) != array.shape[0] or not _whole(found):
         raise BadData(f"{path.name}: {key} does not hold one row of whole numbers per image")
-    return found.astype(np.int64)
+    labels: NDArray[np.int64] = found.reshape(len(found), -1).astype(np.int64)
+    return labels
 
 
-def _names(count: int, given: list[str] | None) -> list[str]:
+def _whole(numbers: NDArray[Any]) -> bool:
+    """Whether all are whole numbers from 0 on that an integer holds."""
+    if numbers.dtype.kind not in "buif" or not numbers.size:
+        return False
+    return bool(
+        np.isfinite(numbers).all() and (numbers % 1 == 0).all() and numbers.min() >= 0 and numbers.max() < 2**53
+    )
+
+
+def _names(file: str, labels: Sequence[int], given: list[str] | None) -> list[str]:
+    """The name of each label; `given` ones are those of 0, 1, 2 …"""
     if given is None:
-        return [str(k) for k in range(count)]
-    if len(given) < count:
-        raise WrongRequest(f"npz: classes names {len(given)} labels, the file has {count}")
-    return given[:count]
+        return [str(label) for label in labels]
+    if len(given) <= max(labels):
+        raise WrongRequest(f"npz: classes names {len(given)} labels, {file} has one more at the least: {max(labels)}")
+    if len(set(given)) < len(given):
+        raise WrongRequest("npz: classes gives one name to two labels; merge them with gather.labels")
+    return [given[label] for label in labels]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from secondread.core.errors import WrongRequest
+from secondread.gather.columns import words
 from secondread.gather.found import Found
 
 
@@ -45,7 +46,9 @@ def recognised(found: Found, asked: str) -> tuple[pd.Series, str, list[str]]:
         return _automatic(found, unknown)
     for column in (asked, f"x_{asked}"):
         if column in rows:
-            named = rows[column].astype("string")
+            named = words(rows[column])
+            if named.isna().all():
+                raise WrongRequest(f"gather.patient: the column {asked} names nobody")
             return named, f"column {asked}", [f"patients: column {asked} names {named.nunique()}"]
     try:
         pattern = re.compile(asked)

@@ -11,9 +11,18 @@ import pandas as pd
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.registry import part
 from secondread.core.spec import Gather
-from secondread.gather.columns import NO_FINDING, SEPARATORS, SPLIT_WORDS, Roles, ages, infer_roles, read_table_file
-from secondread.gather.files import Listing, listing, split_of
-from secondread.gather.found import Found, many_classes_per_row, one_class_per_row
+from secondread.gather.columns import (
+    Roles,
+    ages,
+    infer_roles,
+    kinds_of,
+    read_table_file,
+    separated,
+    separator_of,
+    words,
+)
+from secondread.gather.files import SPLIT_FOLDERS, Listing, listing, split_of
+from secondread.gather.found import MOST_CLASSES, Found, many_classes_per_row, one_class_per_row
 
 
 @part("sources", "table")
@@ -95,14 +104,14 @@ def rows_of(content: pd.DataFrame, roles: Roles) -> pd.DataFrame:
     rows = pd.DataFrame({"row_id": files, "path": files, "index": -1})
     for role in ("patient", "sex", "view", "site"):
         column = getattr(roles, role)
-        rows[role] = content[column].astype("string") if column else None
+        rows[role] = words(content[column]) if column else None
     rows["age"] = ages(content[roles.age]) if roles.age else np.nan
     if roles.split:
-        words = content[roles.split].astype("string").str.strip().str.lower()
-        rows["split_given"] = words.map(SPLIT_WORDS)
-        if unknown := sorted(set(words.dropna()) - set(SPLIT_WORDS)):
+        told = words(content[roles.split]).str.lower()
+        rows["split_given"] = told.map(SPLIT_FOLDERS)
+        if unknown := sorted(set(told.dropna()) - set(SPLIT_FOLDERS)):
             raise WrongRequest(
-                f"the column {roles.split} is no split: it says {unknown[0]!r}; known are {', '.join(SPLIT_WORDS)}"
+                f"the column {roles.split} is no split: it says {unknown[0]!r}; known are {', '.join(SPLIT_FOLDERS)}"
             )
     else:
         rows["split_given"] = [split_of(file) if file else None for file in roles.files]
@@ -115,30 +124,37 @@ def rows_of(content: pd.DataFrame, roles: Roles) -> pd.DataFrame:
 
 def _labelled(root: Path, content: pd.DataFrame, rows: pd.DataFrame, roles: Roles, notes: list[str]) -> Found:
     rule = f"column {roles.patient}" if roles.patient else ""
-    if len(roles.labels) > 1:
+    if roles.flags:
         return _from_flags(root, content, rows, roles.labels, notes, rule)
-    column = content[roles.labels[0]]
-    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
-        column = column.astype("Int64")
-    text = column.astype("string").str.strip().fillna("")
-    separator = next((sign for sign in SEPARATORS if text.str.contains(sign, regex=False).any()), None)
-    if separator:
-        parts = [{name.strip() for name in value.split(separator)} for value in text]
-        present = [{name for name in names if name.lower() not in NO_FINDING} for names in parts]
-        notes = [*notes, f"labels are separated by {separator!r}; 'No Finding' means none of them"]
-        return many_classes_per_row(root, rows.assign(label=text), present, notes, rule)
-    empty = (text == "").to_numpy()
-    if empty.any():
-        notes = [*notes, f"{int(empty.sum())} rows of the table have no label and were not gathered"]
-        rows, text = rows[~empty].reset_index(drop=True), text[~empty].reset_index(drop=True)
-    return one_class_per_row(root, rows.assign(label=text.astype(str)), notes, rule)
+    return _from_words(root, words(content[roles.labels[0]]), rows, notes, rule)
+
+
+def _from_words(root: Path, text: pd.Series, rows: pd.DataFrame, notes: list[str], rule: str) -> Found:
+    """One column of class names: one per row, or several where a sign separates them."""
+    if (kinds := kinds_of(text)) > max(MOST_CLASSES, len(text) // 2):
+        raise BadData(
+            f"the column {text.name} holds {kinds} different values in {len(text)} rows: text, no classes. Set label: "
+            "COLUMN"
+        )
+    sign = separator_of(text)
+    present = separated(text, sign) if sign else [None if pd.isna(name) else {name} for name in text]
+    said = np.array([names is not None for names in present], dtype=bool)
+    if sign:
+        notes = [*notes, f"labels are separated by {sign!r}; 'No Finding' means none of them"]
+    if not said.all():
+        notes = [*notes, f"{int((~said).sum())} rows of the table have no label and were not gathered"]
+    rows = rows.assign(label=text.fillna("").astype(str))[said].reset_index(drop=True)
+    if not sign:
+        return one_class_per_row(root, rows, notes, rule)
+    return many_classes_per_row(root, rows, [names for names in present if names is not None], notes, rule)
 
 
 def _from_flags(
     root: Path, content: pd.DataFrame, rows: pd.DataFrame, labels: list[str], notes: list[str], rule: str
 ) -> Found:
     """One column per class: as many labels per row as it likes, unless every row has exactly one."""
-    values = content[labels].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float32)
+    numbers = [pd.to_numeric(content[name], errors="coerce") for name in labels]
+    values = np.stack([column.to_numpy(dtype=np.float32, na_value=np.nan) for column in numbers], axis=1)
     odd = (content[labels].notna().to_numpy() & np.isnan(values)) | ~np.isin(np.nan_to_num(values), (-1.0, 0.0, 1.0))
     if odd.any():
         row, k = (int(place[0]) for place in np.nonzero(odd))

@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondread.images.decode_types import Decoded, FileFacts, Refusal
+from secondread.images.decode_types import Decoded, DecodePolicy, FileFacts, Refusal
 
 ARRAYS = ("train_images", "val_images", "test_images")
 LONE_ARRAYS = ("images", "x", "X", "arr_0")
@@ -84,7 +84,13 @@ def _header(archive: zipfile.ZipFile, name: str) -> NpzArray:
     with archive.open(f"{name}.npy") as opened:
         shape, fortran, dtype = _array_header(opened)
     if fortran or dtype.hasobject or len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)):
-        raise Refusal("unsupported_layout", f"{name}: images are [N, H, W] or [N, H, W, 3]; this is {shape} of {dtype}")
+        told = f"{shape} of {dtype}{' in Fortran order' if fortran else ''}"
+        raise Refusal("unsupported_layout", f"{name}: images are [N, H, W] or [N, H, W, 3]; this is {told}")
+    if not 1 <= shape[1] * shape[2] <= DecodePolicy.max_pixels:
+        raise Refusal(
+            "too_large" if shape[1] * shape[2] else "damaged",
+            f"{name}: images of {shape[2]} by {shape[1]} pixels are not read",
+        )
     return NpzArray(name, shape, dtype)
 
 
