@@ -19,8 +19,8 @@ from secondread.evaluate.operating import Judged, read_plainly
 from secondread.evaluate.pooling import Key, Pool
 from secondread.metrics.cases import Cases
 from secondread.metrics.catalogue import METRICS
-from secondread.metrics.defended import UNIT, scores_with_intervals
-from secondread.metrics.intervals import bca, percentile
+from secondread.metrics.defended import ENDS, opened, right, scores_with_intervals
+from secondread.metrics.intervals import at_the_edge, bca, percentile
 from secondread.metrics.resampling import Resampling, replicates_of
 from secondread.metrics.scores import Score, counts, expected_cost
 from secondread.metrics.scores import score as plain_scores
@@ -30,7 +30,7 @@ ALL: Key = (-1, -1, -1)
 """Repeat, fold and seed of a row that stands for all of them."""
 ALWAYS = ("recall", "specificity", "log_loss", "brier", "ece")
 PROPER = ("log_loss", "brier", "ece")
-LIMITS = dict.fromkeys((*UNIT, "brier", "ece"), (0.0, 1.0)) | {"log_loss": (0.0, math.inf), "mcc": (-1.0, 1.0)}
+LIMITS = ENDS | dict.fromkeys(("brier", "ece"), (0.0, 1.0)) | {"log_loss": (0.0, math.inf)}
 """What a metric can be; over more than two exclusive classes the Brier score is a sum (`limits_of`)."""
 Row = dict[str, Any]
 
@@ -159,7 +159,13 @@ def _cost(cases: Sequence[Cases], drawn: Sequence[Resampling], study: Study) -> 
     values = np.array([float(expected_cost(of, matrix)[0]) for of in cases])
     spread = patients_and_seeds(np.stack(made), study.evaluate.seed)
     low, high = percentile(spread[None], study.evaluate.confidence)[0]
-    return [Score(*key, float(values.mean()), float(low), float(high), cases[0].n, "patient bootstrap (percentile)")]
+    one = Score(*key, float(values.mean()), float(low), float(high), cases[0].n, "patient bootstrap (percentile)")
+    if low == high and all(right(of)[of.known.any(axis=1)].all() for of in cases):
+        patients = min(draws.patients for draws in drawn)
+        wrong = 1 - at_the_edge(1.0, patients, study.evaluate.confidence)[0]
+        dearest = np.max(matrix) * (1 if cases[0].exclusive else len(cases[0].classes))
+        one = replace(one, high=one.value + wrong * (dearest - one.value), method="exact bound (no errors seen)")
+    return [one]
 
 
 def pool_rows(pool: Pool, rows_of_trials: pd.DataFrame, study: Study) -> list[Row]:
@@ -209,10 +215,17 @@ def over_members(pool: Pool, study: Study) -> list[Score]:
             scores.append(Score(metric, row, value, n=n, reason=reason))
             continue
         one = centred(Score(metric, row, value, float(low), float(high), n, method), drawn, study)
-        scores.append(bounded(one, task))
+        scores.append(_opened(bounded(one, task), pool, study))
         spread = float(values.std(ddof=1))
         scores.append(Score(f"{metric}_sd", row, spread, n=count, method="standard deviation over trainings"))
     return scores
+
+
+def _opened(one: Score, pool: Pool, study: Study) -> Score:
+    """`opened` for a mean of trainings, whose method goes on saying so."""
+    members = [(member.cases, drawn) for member, drawn in zip(pool.members, pool.drawn, strict=True)]
+    found = opened(one, members, study.evaluate.confidence)
+    return one if found is one else replace(found, method=f"mean of {len(members)} trainings; {found.method}")
 
 
 def _mean_uncalibrated(own: pd.DataFrame) -> list[Score]:
