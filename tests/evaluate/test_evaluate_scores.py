@@ -88,11 +88,13 @@ def test_every_interval_holds_its_value(simulate: Simulate) -> None:
 def test_trainings_without_an_error_have_intervals(simulate: Simulate) -> None:
     """The mean of three perfect trainings says no more of new patients than one of them."""
     costly = {"threshold": {"name": "cost", "cost": [[0, 1], [5, 0]]}}
-    study, where = simulate(rows=120, seeds=(0, 1, 2), images=False, evaluate=costly)
+    skill = {"imbalanced": 1.0, "treated": 1.0, "other": 1.0}
+    study, where = simulate(rows=120, seeds=(0, 1, 2), images=False, evaluate=costly, skill=skill)
     change(where, lambda table: table.assign(logit_covid=np.float32(8) * (table["y_covid"] - np.float32(0.5)),
                                              logit_normal=np.float32(0)))  # fmt: skip
-    found = judged(study, where).scores
-    who = {"repeat": -1, "split": "test", "class_": "covid"}
+    made = judged(study, where)
+    found = made.scores
+    who = {"arm": "imbalanced", "repeat": -1, "split": "test", "class_": "covid"}
     positives = int(found.query("metric == 'positives' and `class` == 'covid' and split == 'test'")["value"].iloc[0])
     sensitivity = one(found, **who, metric="recall")
     assert sensitivity["value"] == sensitivity["high"] == 1.0
@@ -100,9 +102,14 @@ def test_trainings_without_an_error_have_intervals(simulate: Simulate) -> None:
     assert one(found, **who, metric="fnr")["high"] == pytest.approx(1 - sensitivity["low"])
     assert one(found, **who, metric="ppv@0.01")["low"] < 0.2  # where one in a hundred is ill, a false alarm weighs
     assert sensitivity["method"].startswith("mean of 3 trainings; exact bound")
-    cost = one(found, repeat=-1, split="test", metric="expected_cost")
+    cost = one(found, arm="imbalanced", repeat=-1, split="test", metric="expected_cost")
     assert cost["low"] == cost["value"] == 0.0
     assert cost["high"] == pytest.approx(5 * (1 - binomtest(60, 60).proportion_ci().low))  # 60 test images
+    apart = made.comparisons.query("metric == 'auroc' and arm == 'treated' and model == 'resnet18'")
+    assert len(apart) == 2  # the main comparison, and its simultaneous interval
+    assert (apart["high"] == -apart["low"]).all()
+    assert apart["low"].to_numpy() == pytest.approx(sensitivity["low"] - 1, abs=0.02)  # the other class has 28
+    assert apart["mde"].isna().all()
 
 
 def test_intervals_of_hopeless_trainings_hold_their_values_and_stay_possible(simulate: Simulate) -> None:

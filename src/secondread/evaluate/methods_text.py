@@ -225,7 +225,7 @@ def _compared(record: Record) -> str:
         f"{who} were compared on the same test rows by paired DeLong or McNemar tests where rows are independent, else "
         "by the paired bootstrap; p values were corrected by Holm's method within each metric, with simultaneous max-T "
         "intervals beside. A difference is called better or worse only if the corrected p is below "
-        f"{1 - record.study.evaluate.confidence:.2g} and the interval leaves out 0; with fewer than ten cases on a "
+        f"{record.study.evaluate.level:g} and the interval leaves out 0; with fewer than ten cases on a "
         "side no verdict is given."
     )
 

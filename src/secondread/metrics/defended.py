@@ -209,12 +209,24 @@ def compare(
         difference = paired_bootstrap(
             values[0] - values[1], made[0].of(metric, row), made[1].of(metric, row), fewest, confidence
         )
+    difference = opened_difference(difference, metric, fewest, confidence)
     rows = first.read & second.read
     k = first.column(row)
     n = int(rows[:, k].sum() if k is not None else rows.any(axis=1).sum())
-    return Comparison(
-        metric, row, difference, n, fewest, minimal_detectable_difference(difference.se), _false_claim(first, second)
-    )
+    mde = minimal_detectable_difference(difference.se, level=1 - confidence)
+    return Comparison(metric, row, difference, n, fewest, mde, _false_claim(first, second))
+
+
+def opened_difference(one: Difference, metric: str, fewest: int, confidence: float = 0.95) -> Difference:
+    """A difference that nothing moves (both models without an error): as far to both sides as `opened` would go.
+
+    fewest: patients on the smallest side of any class. Any other difference stays as it is.
+    """
+    if one.se != 0 or metric not in ENDS:
+        return one
+    least, most = ENDS[metric]
+    reach = (most - least) * (1 - at_the_edge(1.0, fewest, confidence)[0])
+    return replace(one, low=one.value - reach, high=one.value + reach)
 
 
 def _same_cases(first: Cases, second: Cases) -> None:
