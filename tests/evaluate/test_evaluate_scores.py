@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import softmax
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
 
@@ -24,6 +25,8 @@ from secondread.evaluate.record import read_record
 from secondread.evaluate.results import Results, results
 from secondread.evaluate.traces import Traces
 from secondread.metrics.calibration import OperatingPoint
+from secondread.metrics.cases import cases
+from secondread.metrics.scores import score
 from secondread.models.chosen import chosen, picked
 
 Simulate = Callable[..., tuple[Study, StudyDir]]
@@ -110,6 +113,22 @@ def test_trainings_without_an_error_have_intervals(simulate: Simulate) -> None:
     assert (apart["high"] == -apart["low"]).all()
     assert apart["low"].to_numpy() == pytest.approx(sensitivity["low"] - 1, abs=0.02)  # the other class has 28
     assert apart["mde"].isna().all()
+
+
+def test_folds_are_joined_before_calibration_as_after_it(simulate: Simulate) -> None:
+    """The calibration error of a fifth of the cases is larger than that of all, and calibration looked like a cure."""
+    study, where = simulate(rows=300, folds=5, images=False, evaluate={"bootstrap": 20})
+    found = judged(study, where).scores
+    tables = [read_table(where.predictions(f"imbalanced/resnet18/r0f{fold}s0")) for fold in range(5)]
+    table = pd.concat(tables).query("split == 'test'").sort_values("row_id")
+    logits, truth = (table[[f"{p}_{c}" for c in ("normal", "covid")]].to_numpy(dtype=float) for p in ("logit", "y"))
+    joined = {
+        s.metric: s.value for s in score(cases(truth, softmax(logits, axis=1), task="binary")) if s.row == "overall"
+    }
+    for metric in ("ece", "brier", "log_loss"):
+        row = one(found, arm="imbalanced", repeat=-1, split="test", class_="overall", metric=f"{metric}_uncalibrated")
+        assert row["value"] == pytest.approx(joined[metric], abs=1e-9)
+        assert row["n"] == 300
 
 
 def test_intervals_of_hopeless_trainings_hold_their_values_and_stay_possible(simulate: Simulate) -> None:

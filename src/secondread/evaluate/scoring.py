@@ -17,6 +17,7 @@ from secondread.core.tables import SCORE_COLUMNS, Task
 from secondread.evaluate.draws import Draws, patients_in, union_of
 from secondread.evaluate.operating import Judged, read_plainly
 from secondread.evaluate.pooling import Key, Pool
+from secondread.evaluate.predictions import Part
 from secondread.metrics.cases import Cases
 from secondread.metrics.catalogue import METRICS
 from secondread.metrics.defended import ENDS, opened, right, scores_with_intervals
@@ -78,7 +79,7 @@ def trial_rows(one: Judged, split: str, draws: Draws, study: Study) -> list[Row]
     scores += cost(one, split, draws, study)
     if drawn.patients < 2:
         scores = [without_interval(score) for score in scores]
-    scores += error_rates(scores) + counted(one, split) + uncalibrated(one, split)
+    scores += error_rates(scores) + counted(one, split) + uncalibrated([(rows, cases)])
     return rows_of(scores, one.predicted.arm, one.predicted.model, key, split)
 
 
@@ -132,15 +133,19 @@ def counted(one: Judged, split: str) -> list[Score]:
     ]
 
 
-def uncalibrated(one: Judged, split: str) -> list[Score]:
-    """Proper scores of the network's own probabilities, to show what calibration changed."""
-    plain = read_plainly(one.predicted.part(split), one.point)
-    found = plain_scores(plain, PROPER)
+def uncalibrated(members: Sequence[tuple[Part, Cases]]) -> list[Score]:
+    """Proper scores of the networks' own probabilities, to show what calibration changed; of several the mean.
+
+    Members are those of the calibrated scores beside: a calibration error of single folds is larger than of all.
+    """
+    found = [plain_scores(read_plainly(rows, cases), PROPER) for rows, cases in members]
+    method = f"mean of {len(found)} trainings; " * (len(found) > 1) + "no interval: for comparison"
     return [
-        Score(f"{s.metric}_uncalibrated", s.row, s.value, n=s.n, method="no interval: for comparison", reason=s.reason)
-        for s in found
-        if s.row in ("overall", "macro")
-    ]
+        replace(alike[0], metric=f"{alike[0].metric}_uncalibrated", value=float(np.mean([one.value for one in alike])),
+                n=int(np.mean([one.n for one in alike])), method=method)
+        for alike in zip(*found, strict=True)
+        if alike[0].row in ("overall", "macro")
+    ]  # fmt: skip
 
 
 def cost(one: Judged, split: str, draws: Draws, study: Study) -> list[Score]:
@@ -193,7 +198,8 @@ def pool_rows(pool: Pool, rows_of_trials: pd.DataFrame, study: Study) -> list[Ro
         scores += _cost([member.cases for member in pool.members], pool.drawn, study)
     if max(drawn.patients for drawn in pool.drawn) < 2:
         scores = [without_interval(score) for score in scores]
-    scores += error_rates(scores) + _summed_counts(own) + _mean_uncalibrated(own)
+    scores += error_rates(scores) + _summed_counts(own)
+    scores += uncalibrated([(member.rows, member.cases) for member in pool.members])
     return rows_of(scores, pool.arm, pool.model, ALL, pool.split)
 
 
@@ -226,17 +232,6 @@ def _opened(one: Score, pool: Pool, study: Study) -> Score:
     members = [(member.cases, drawn) for member, drawn in zip(pool.members, pool.drawn, strict=True)]
     found = opened(one, members, study.evaluate.confidence)
     return one if found is one else replace(found, method=f"mean of {len(members)} trainings; {found.method}")
-
-
-def _mean_uncalibrated(own: pd.DataFrame) -> list[Score]:
-    """Of each trial's own probabilities before calibration, the mean over trials."""
-    plain = own[own["metric"].str.endswith("_uncalibrated")]
-    mean = plain.groupby(["class", "metric"], sort=False)[["value", "n"]].mean()
-    method = "mean over trials; no interval: for comparison"
-    return [
-        Score(str(metric), str(row), float(value), n=int(n), method=method)
-        for (row, metric), value, n in zip(mean.index, mean["value"], mean["n"], strict=True)
-    ]
 
 
 def _summed_counts(own: pd.DataFrame) -> list[Score]:
