@@ -25,6 +25,8 @@ from secondread.metrics.treatment import patients_and_seeds
 
 Row = dict[str, Any]
 Pools = dict[tuple[str, str], Pool]
+NOT_ALIKE = "not read on the same test rows"
+"""Method of a comparison of two recipes of which a fold or seed is missing, so that no training of both is left."""
 
 
 def headline(metric: str, pool: Pool) -> str:
@@ -39,7 +41,7 @@ def compare_pools(first: Pool, second: Pool, metric: str, study: Study) -> Compa
     one, other = shared(first, second)
     confidence = study.evaluate.confidence
     if not one.members:
-        nothing = Difference(math.nan, math.nan, math.nan, math.nan, math.nan, "no test rows in common")
+        nothing = Difference(math.nan, math.nan, math.nan, math.nan, math.nan, NOT_ALIKE)
         return Comparison(metric, row, nothing, 0, 0, math.nan, math.nan)
     if len(one.members) == 1:
         return compare(
