@@ -115,6 +115,18 @@ def test_trainings_without_an_error_have_intervals(simulate: Simulate) -> None:
     assert apart["mde"].isna().all()
 
 
+def test_what_two_arms_share_is_compared_under_the_same_draws(simulate: Simulate) -> None:
+    """Two arms of the same answers, of which one lacks the second repeat of a split in two: they differ in nothing."""
+    study, where = simulate(rows=240, repeats=2, per_patient=2, skill={"one": 1.0, "two": 1.0}, images=False,
+                            evaluate={"bootstrap": 40, "metrics": ["log_loss"]})  # fmt: skip
+    table = read_table(where.predictions("one/resnet18/r0f0s0")).assign(arm="two")
+    write_table(table, where.predictions("two/resnet18/r0f0s0"), PREDICTION_COLUMNS)
+    where.predictions("two/resnet18/r1f0s0").unlink()
+    found = judged(study, where).comparisons.query("metric == 'log_loss' and arm == 'two'").iloc[0]
+    assert found["method"] == "paired bootstrap"
+    assert [found["low"], found["difference"], found["high"]] == [0.0, 0.0, 0.0]
+
+
 def test_folds_are_joined_before_calibration_as_after_it(simulate: Simulate) -> None:
     """The calibration error of a fifth of the cases is larger than that of all, and calibration looked like a cure."""
     study, where = simulate(rows=300, folds=5, images=False, evaluate={"bootstrap": 20})
