@@ -56,7 +56,9 @@ class Simulated:
 
 
 def study_of(known: Simulated) -> Study:
-    split = {"name": "kfold", "folds": known.folds, "repeats": known.repeats} if known.folds > 1 else "grouped"
+    split: dict[str, Any] = {"name": "kfold", "folds": known.folds} if known.folds > 1 else {"name": "grouped"}
+    if known.repeats > 1:
+        split["repeats"] = known.repeats
     return parse_study({
         "study": "simulated", "about": known.about,
         "prepare": {"split": split},

@@ -44,6 +44,13 @@ def test_draws_that_can_show_nothing_are_told(simulate: Simulate) -> None:
     assert not (told[told["method"].str.startswith("paired bootstrap")]["verdict"] == "better").any()
 
 
+def test_one_draw_less_than_needed_is_told(simulate: Simulate) -> None:
+    """The least p of 19 draws is .05, which is not below .05; in double precision 1 − .95 is a little more."""
+    skill = {"one": 0.5, "two": 4.0}
+    study, where = simulate(skill=skill, seeds=(0, 1), images=False, evaluate={"bootstrap": 19, "metrics": ["auroc"]})
+    assert said(study, where)["Too few draws."].endswith("can be shown: set evaluate.bootstrap to 20 at the least.")
+
+
 def test_a_sound_study_needs_no_caution(simulate: Simulate) -> None:
     study, where = simulate(skill={"one": 2.0, "two": 4.0}, images=False, evaluate={"bootstrap": 50, "metrics": ["f1"]})
     assert said(study, where) == {}

@@ -192,6 +192,7 @@ def test_the_methods_are_those_of_the_study(simulate: Simulate) -> None:
     assert "Generative networks (wgan) were trained on all rows, test rows too." in told
     assert "Generated images that copy a training image were used all the same." in told
     assert "Arms were compared" in told
+    assert "max-T" not in told  # there is one comparison
 
 
 def test_the_methods_name_the_given_split_and_count_what_is_one(simulate: Simulate) -> None:
@@ -238,6 +239,21 @@ def test_a_bundle_without_heatmaps_agrees_in_none(simulate: Simulate) -> None:
     write_json(card, {"parity": {"flips": 0, "heat_images": 0, "heat_correlation": None}, "no_heatmaps": "no grid"})
     (row,) = bundle_table(read_record(study, where), [card]).rows
     assert row[-2:] == ["flips 0", "no grid"]
+
+
+def test_the_methods_name_the_comparisons_that_were_made(simulate: Simulate) -> None:
+    study, where = simulate(rows=80, skill={"only": 1.5}, models=("one", "two"), evaluate=FEW, images=False)
+    score(study, where)
+    told = methods_text(read_record(study, where))
+    assert "Networks were compared on the same test rows by DeLong's paired test" in told
+    assert "corrected by Holm's method within each arm. A difference" in told
+    study, where = simulate(rows=80, skill={"a": 1.5, "b": 2, "c": 2}, models=("one", "two"), seeds=(0, 1, 2),
+                            evaluate=FEW, images=False)  # fmt: skip
+    score(study, where)
+    told = methods_text(read_record(study, where))
+    assert "Arms, and networks within each arm, were compared" in told
+    assert "within each metric, of networks within each arm. Beside stand simultaneous max-T intervals" in told
+    assert "a mixed model of the arms' effects over networks and trainings and Wilcoxon's" in told
 
 
 def test_the_methods_of_one_arm_compare_nothing(simulate: Simulate) -> None:
@@ -450,6 +466,9 @@ def test_many_labels_and_seeds(simulate: Simulate) -> None:
     )  # fmt: skip
     page = page_of(study, where)
     assert "over the trainings of each recipe" in page
+    assert "the threshold of each label maximised its sensitivity plus specificity" in page
+    assert "are means over their trainings, with bootstrap intervals over patients and trainings." in page
+    assert "on the same test rows by the paired bootstrap over patients and trainings; p values" in page
     assert "Which labels occur together" in page
     assert "AUROC over seeds and folds" in page
     assert "Means leave out what has less than ten positives on test: Rare." in page

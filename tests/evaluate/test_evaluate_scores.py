@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import softmax
+from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
 
 from secondread.core.errors import BadData, Leak, WrongRequest
@@ -23,6 +25,8 @@ from secondread.evaluate.record import read_record
 from secondread.evaluate.results import Results, results
 from secondread.evaluate.traces import Traces
 from secondread.metrics.calibration import OperatingPoint
+from secondread.metrics.cases import cases
+from secondread.metrics.scores import score
 from secondread.models.chosen import chosen, picked
 
 Simulate = Callable[..., tuple[Study, StudyDir]]
@@ -82,6 +86,61 @@ def test_every_interval_holds_its_value(simulate: Simulate) -> None:
     assert {"ece", "auroc", "f1", "brier", "ppv@0.1"} <= set(bounded["metric"])
     wrong = bounded[(bounded["value"] < bounded["low"] - 1e-12) | (bounded["value"] > bounded["high"] + 1e-12)]
     assert wrong.empty, wrong.to_string()
+
+
+def test_trainings_without_an_error_have_intervals(simulate: Simulate) -> None:
+    """The mean of three perfect trainings says no more of new patients than one of them."""
+    costly = {"threshold": {"name": "cost", "cost": [[0, 1], [5, 0]]}}
+    skill = {"imbalanced": 1.0, "treated": 1.0, "other": 1.0}
+    study, where = simulate(rows=120, seeds=(0, 1, 2), images=False, evaluate=costly, skill=skill)
+    change(where, lambda table: table.assign(logit_covid=np.float32(8) * (table["y_covid"] - np.float32(0.5)),
+                                             logit_normal=np.float32(0)))  # fmt: skip
+    made = judged(study, where)
+    found = made.scores
+    who = {"arm": "imbalanced", "repeat": -1, "split": "test", "class_": "covid"}
+    positives = int(found.query("metric == 'positives' and `class` == 'covid' and split == 'test'")["value"].iloc[0])
+    sensitivity = one(found, **who, metric="recall")
+    assert sensitivity["value"] == sensitivity["high"] == 1.0
+    assert sensitivity["low"] == pytest.approx(binomtest(positives, positives).proportion_ci().low)
+    assert one(found, **who, metric="fnr")["high"] == pytest.approx(1 - sensitivity["low"])
+    assert one(found, **who, metric="ppv@0.01")["low"] < 0.2  # where one in a hundred is ill, a false alarm weighs
+    assert sensitivity["method"].startswith("mean of 3 trainings; exact bound")
+    cost = one(found, arm="imbalanced", repeat=-1, split="test", metric="expected_cost")
+    assert cost["low"] == cost["value"] == 0.0
+    assert cost["high"] == pytest.approx(5 * (1 - binomtest(60, 60).proportion_ci().low))  # 60 test images
+    apart = made.comparisons.query("metric == 'auroc' and arm == 'treated' and model == 'resnet18'")
+    assert len(apart) == 2  # the main comparison, and its simultaneous interval
+    assert (apart["high"] == -apart["low"]).all()
+    assert apart["low"].to_numpy() == pytest.approx(sensitivity["low"] - 1, abs=0.02)  # the other class has 28
+    assert apart["mde"].isna().all()
+
+
+def test_what_two_arms_share_is_compared_under_the_same_draws(simulate: Simulate) -> None:
+    """Two arms of the same answers, of which one lacks the second repeat of a split in two: they differ in nothing."""
+    study, where = simulate(rows=240, repeats=2, per_patient=2, skill={"one": 1.0, "two": 1.0}, images=False,
+                            evaluate={"bootstrap": 40, "metrics": ["log_loss"]})  # fmt: skip
+    table = read_table(where.predictions("one/resnet18/r0f0s0")).assign(arm="two")
+    write_table(table, where.predictions("two/resnet18/r0f0s0"), PREDICTION_COLUMNS)
+    where.predictions("two/resnet18/r1f0s0").unlink()
+    found = judged(study, where).comparisons.query("metric == 'log_loss' and arm == 'two'").iloc[0]
+    assert found["method"] == "paired bootstrap"
+    assert [found["low"], found["difference"], found["high"]] == [0.0, 0.0, 0.0]
+
+
+def test_folds_are_joined_before_calibration_as_after_it(simulate: Simulate) -> None:
+    """The calibration error of a fifth of the cases is larger than that of all, and calibration looked like a cure."""
+    study, where = simulate(rows=300, folds=5, images=False, evaluate={"bootstrap": 20})
+    found = judged(study, where).scores
+    tables = [read_table(where.predictions(f"imbalanced/resnet18/r0f{fold}s0")) for fold in range(5)]
+    table = pd.concat(tables).query("split == 'test'").sort_values("row_id")
+    logits, truth = (table[[f"{p}_{c}" for c in ("normal", "covid")]].to_numpy(dtype=float) for p in ("logit", "y"))
+    joined = {
+        s.metric: s.value for s in score(cases(truth, softmax(logits, axis=1), task="binary")) if s.row == "overall"
+    }
+    for metric in ("ece", "brier", "log_loss"):
+        row = one(found, arm="imbalanced", repeat=-1, split="test", class_="overall", metric=f"{metric}_uncalibrated")
+        assert row["value"] == pytest.approx(joined[metric], abs=1e-9)
+        assert row["n"] == 300
 
 
 def test_intervals_of_hopeless_trainings_hold_their_values_and_stay_possible(simulate: Simulate) -> None:

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.special import expit
-from scipy.stats import wilcoxon
+from scipy.stats import norm, wilcoxon
 from statsmodels.regression.mixed_linear_model import MixedLM, VCSpec
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from secondread.core.errors import BadData
 from secondread.metrics.cases import Cases, cases
-from secondread.metrics.claims import minimal_detectable_difference, probability_of_false_claim, verdict
+from secondread.metrics.claims import probability_of_false_claim, verdict
 from secondread.metrics.comparisons import mcnemar, paired_bootstrap, paired_permutation, smallest_side
 from secondread.metrics.defended import compare
 from secondread.metrics.delong import Difference, paired_delong
@@ -265,10 +266,26 @@ def test_false_claims_follow_the_dirichlet_formula() -> None:
         assert 0.3 < probability_of_false_claim(one, other[:200]) < 0.5
 
 
-def test_minimal_detectable_difference_is_found_in_four_of_five() -> None:
-    mde = minimal_detectable_difference(0.01)
-    observed = np.random.default_rng(0).normal(mde, 0.01, 100_000)
-    assert_allclose((np.abs(observed) > 1.96 * 0.01).mean(), 0.8, atol=0.01)
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+def test_minimal_detectable_difference_is_found_in_four_of_five(confidence: float) -> None:
+    first, second = models(shifts=(1.5, 1.0))
+    found = compare(first, second, "auroc", "1", resampling(None, first.y_true, replicates=5), confidence=confidence)
+    se = found.difference.se
+    observed = np.random.default_rng(0).normal(found.mde, se, 100_000)
+    assert_allclose((np.abs(observed) > norm.ppf(0.5 + confidence / 2) * se).mean(), 0.8, atol=0.01)
+
+
+@pytest.mark.parametrize("patients", [None, np.arange(60) // 2])
+@pytest.mark.parametrize(("metric", "row"), [("auroc", "1"), ("f1", "1"), ("balanced_accuracy", "overall")])
+def test_two_models_without_an_error_may_differ(metric: str, row: str, patients: np.ndarray | None) -> None:
+    """As far as the exact bound of the smaller class: 20 patients, or 10 with two images each."""
+    truth = np.eye(2)[np.repeat([0, 1], [40, 20])]
+    perfect = cases(truth, truth * 0.9 + 0.05, task="binary")
+    found = compare(perfect, perfect, metric, row, resampling(patients, truth, replicates=20))
+    bound = 1 - float(proportion_confint(found.fewest, found.fewest, method="beta")[0])
+    assert found.fewest == (20 if patients is None else 10)
+    assert_allclose([found.difference.low, found.difference.value, found.difference.high], [-bound, 0, bound])
+    assert math.isnan(found.mde)  # a test set that tells nothing apart says not what it would have shown
 
 
 @pytest.mark.parametrize(

@@ -224,3 +224,28 @@ def test_one_patient_and_one_row_raise_nothing() -> None:
         drawn = resampling(["p"] * some.n, some.y_true, replicates=50)
         for one in scores_with_intervals(some, drawn):
             assert isinstance(one.low, float)
+
+
+SMALLEST = 20
+
+
+@pytest.mark.parametrize(("metric", "row"), [("mcc", "overall"), ("f1", "macro"), ("balanced_accuracy", "overall")])
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_a_perfect_score_has_an_interval(metric: str, row: str, classes: int) -> None:
+    """The one-sided exact bound (Clopper-Pearson) of the smallest class, on the metric's own scale."""
+    truth = np.eye(classes)[np.repeat(np.arange(classes), [33] * (classes - 1) + [SMALLEST])]
+    perfect = cases(truth, truth * 0.9 + 0.05, task="binary" if classes == 2 else "multiclass")
+    drawn = resampling(None, truth, replicates=50)
+    found = next(one for one in scores_with_intervals(perfect, drawn, [metric]) if one.row == row)
+    bound = float(proportion_confint(SMALLEST, SMALLEST, method="beta")[0])
+    assert found.value == found.high == 1.0
+    assert found.low == pytest.approx(2 * bound - 1 if metric == "mcc" else bound)
+
+
+def test_labels_without_an_error_have_an_interval() -> None:
+    truth = (np.random.default_rng(0).random((80, 3)) < 0.4).astype(float)
+    perfect = cases(truth, truth * 0.9 + 0.05, task="multilabel")
+    drawn = resampling(None, truth, replicates=50)
+    found = {one.row: one for one in scores_with_intervals(perfect, drawn, ["hamming"])}
+    assert found["overall"].value == found["overall"].low == 0.0
+    assert found["overall"].high == pytest.approx(1 - float(proportion_confint(80, 80, method="beta")[0]))

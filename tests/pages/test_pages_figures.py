@@ -216,3 +216,10 @@ def test_labels_of_images_without_a_split_need_no_key() -> None:
     assert labels.distribution(counts).legends == []
     both = pd.concat([counts.assign(split="train"), counts.assign(split="test")])
     assert len(labels.distribution(both).legends) == 1
+
+
+def test_an_arm_that_treats_is_drawn_as_an_arm() -> None:
+    drawn = trade_offs.decision(points(["plain", "treat early", "treat all", "treat none"]), "plain")
+    colours = {line.get_label(): line.get_color() for line in drawn.axes[0].get_lines()}
+    assert colours["treat all"] == colours["treat none"] == style.SOFT
+    assert colours["treat early"] in style.COLOURS

@@ -110,9 +110,9 @@ def _block(one: Judged) -> tuple[str, str, int]:
 
 def _compared(difference: Difference, n: int, blocks: int, study: Study) -> Comparison:
     """What stands for cases here are folds or blocks: fewer than five of them carry no verdict."""
-    se = difference.se if math.isfinite(difference.se) else math.nan
     fewest = claims.FEWEST if blocks >= FEWEST_BLOCKS else 0
-    return Comparison(primary(study), "", difference, n, fewest, minimal_detectable_difference(se), math.nan)
+    mde = minimal_detectable_difference(difference.se, level=study.evaluate.level)
+    return Comparison(primary(study), "", difference, n, fewest, mde, math.nan)
 
 
 def _family(names: list[tuple[str, str, str]], found: list[Comparison], study: Study) -> list[Row]:

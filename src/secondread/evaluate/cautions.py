@@ -54,10 +54,11 @@ def _few_draws(record: Record, look: Lookup) -> list[Sentence]:
     """No p of a bootstrap is smaller than its draws allow; corrected for many comparisons it may never count."""
     rows, settings = look.verdicts(look.primary), record.study.evaluate
     drawn = rows[rows["method"].str.startswith("paired bootstrap")]
-    least = len(rows) / (1 - settings.confidence)
+    least = len(rows) / settings.level
     if drawn.empty or settings.bootstrap + 1 > least:
         return []
     told: list[Piece | Setting] = ["With ", Setting(str(settings.bootstrap)), " bootstrap draws no difference in "]
-    told += [metric_word(look.primary), " can be shown after correction for ", Setting(str(len(rows)))]
-    told += [" comparisons: set evaluate.bootstrap to ", Setting(str(math.ceil(least))), " at the least."]
+    told += [metric_word(look.primary), " can be shown"]
+    told += [" after correction for ", Setting(str(len(rows))), " comparisons"] if len(rows) > 1 else []
+    told += [": set evaluate.bootstrap to ", Setting(str(math.ceil(least))), " at the least."]
     return [Sentence("Too few draws.", told, "warning")]

@@ -21,6 +21,7 @@ class Draws:
     seed: int
     metrics: tuple[str, ...]
     _made: dict[tuple[str, ...], Resampling] = field(default_factory=dict)
+    _seen: dict[tuple[int, tuple[str, ...]], Resampling] = field(default_factory=dict)
     _scored: dict[tuple[int, int], tuple[Cases, Resampling, Replicates]] = field(default_factory=dict)
 
     def of(self, rows: Part) -> Resampling:
@@ -40,7 +41,16 @@ class Draws:
         union = union_of(parts)
         whole = self.of(union)
         place = {row_id: i for i, row_id in enumerate(union.row_ids)}
-        return [restricted(whole, np.array([place[row_id] for row_id in part.row_ids])) for part in parts]
+        found = []
+        for part in parts:
+            key = (
+                id(whole),
+                tuple(part.row_ids.astype(str)),
+            )  # `whole` is kept in `_made`, so that its id stays its own
+            if key not in self._seen:
+                self._seen[key] = restricted(whole, np.array([place[row_id] for row_id in part.row_ids]))
+            found.append(self._seen[key])
+        return found
 
     def scored(self, cases: Cases, drawn: Resampling) -> Replicates:
         """All metrics of these cases under these draws; computed once."""

@@ -183,10 +183,11 @@ def operating(record: Record) -> str:
     rule, several = record.study.evaluate.threshold, record.task == "multilabel"
     threshold = {
         "argmax": "every label was decided from 0.5 on" if several else "the most probable class was decided",
-        "youden": "thresholds maximised the sum of the classes' sensitivities (Youden's J)",
-        "sensitivity": f"the threshold reached a sensitivity of {rule.sensitivity:g}",
+        "youden": "the threshold of each label maximised its sensitivity plus specificity (Youden's J)" if several
+        else "thresholds maximised the sum of the classes' sensitivities (Youden's J)",
+        "sensitivity": f"the threshold{' of each label' * several} reached a sensitivity of {rule.sensitivity:g}",
         "cost": "thresholds minimised the expected cost",
-    }[rule.name]
+    }[rule.name]  # fmt: skip
     scaling = "Platt's method for each label" if several else "one temperature"
     fitted = "Calibration was" if rule.name == "argmax" else "Calibration and thresholds were"
     unfitted = any(one.point.notes for one in record.judged)
@@ -201,6 +202,10 @@ WITHIN_FOLDS = (
     "The test rows of all folds were joined. As the scores of different trainings share no scale, AUROC and average "
     "precision compare cases within a fold only and are means over folds, weighted by each one's pairs or positives."
 )
+MEANS = (
+    "Scores of recipes that were trained several times are means over their trainings, with bootstrap intervals over "
+    "patients and trainings."
+)
 
 
 def statistics(record: Record) -> str:
@@ -213,21 +218,45 @@ def statistics(record: Record) -> str:
         f"image, otherwise from {e.bootstrap:,} bootstrap draws of patients with all their images, shared by all "
         "trials, stratified by class.",
         *[WITHIN_FOLDS][: record.folded],
+        *[MEANS][: any(len(record.evidence.trainings(*pair)) > 1 for pair in record.evidence.pairs)],
         *[_compared(record)][: not record.comparisons.empty],
         "The trial to be used was picked by its validation score.",
     ]
     return " ".join(told)
 
 
+TESTS = {
+    "paired DeLong": "DeLong's paired test (the AUROC of a class, rows independent)",
+    "McNemar": "McNemar's test (shares, rows independent)",
+    "paired bootstrap(?! over)": "the paired bootstrap of patients",
+    "paired bootstrap over": "the paired bootstrap over patients and trainings",
+}
+BESIDE = {
+    "max-T": "simultaneous max-T intervals of the arms",
+    "Nadeau": "Nadeau and Bengio's corrected t over folds",
+    "mixed model": "a mixed model of the arms' effects over networks and trainings",
+    "Wilcoxon": "Wilcoxon's signed-rank test over the same blocks",
+}
+"""Methods of comparisons in words, by how they begin: of the main ones, and of what stands beside them."""
+
+
 def _compared(record: Record) -> str:
-    who = "Arms" if len(record.study.arms) > 1 else "Networks"
+    c = record.comparisons
+    arms, networks = bool((c["arm"] != c["baseline"]).any()), bool((c["arm"] == c["baseline"]).any())
+    who = "Arms, and networks within each arm," if arms and networks else "Arms" if arms else "Networks"
+    family = "within each metric" if arms else "within each arm"
+    beside = _named(c[c["verdict"] != "too few cases"], BESIDE)
     return (
-        f"{who} were compared on the same test rows by paired DeLong or McNemar tests where rows are independent, else "
-        "by the paired bootstrap; p values were corrected by Holm's method within each metric, with simultaneous max-T "
-        "intervals beside. A difference is called better or worse only if the corrected p is below "
-        f"{1 - record.study.evaluate.confidence:.2g} and the interval leaves out 0; with fewer than ten cases on a "
-        "side no verdict is given."
+        f"{who} were compared on the same test rows by {_words(_named(c, TESTS) or ['no test'])}; p values were "
+        f"corrected by Holm's method {family}{', of networks within each arm' * (arms and networks)}."
+        f"{f' Beside stand {_words(beside)}.' if beside else ''} A difference is called better or worse only if the "
+        f"corrected p is below {record.study.evaluate.level:g} and the interval leaves out 0; with fewer than ten "
+        "cases on a side no verdict is given."
     )
+
+
+def _named(rows: pd.DataFrame, words: dict[str, str]) -> list[str]:
+    return [told for start, told in words.items() if rows["method"].str.match(start).any()]
 
 
 def software(record: Record) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from scipy.special import expit, softmax
 
 from secondread.core.files import write_json
 from secondread.core.spec import Study
@@ -65,13 +66,11 @@ def read_at(rows: Part, point: OperatingPoint) -> Cases:
     return cases(rows.labels, probabilities, point.decide(probabilities), task=point.task, classes=point.classes)
 
 
-def read_plainly(rows: Part, point: OperatingPoint) -> Cases:
-    """The rows as they were before calibration: the same decisions, but the network's own probabilities."""
-    neutral = OperatingPoint(
-        point.task, point.classes, (0.0,) * len(point.classes), 1.0, (), point.thresholds, point.uncertain
-    )
-    calibrated = point.decide(point.probabilities(rows.logits))
-    return cases(rows.labels, neutral.probabilities(rows.logits), calibrated, task=point.task, classes=point.classes)
+def read_plainly(rows: Part, calibrated: Cases) -> Cases:
+    """The same cases before calibration: the same decisions, but the network's own probabilities."""
+    with np.errstate(invalid="ignore"):
+        own = softmax(rows.logits, axis=1) if calibrated.exclusive else expit(rows.logits)
+    return replace(calibrated, probabilities=own)
 
 
 def joined_cases(parts: list[Cases], ids: list[np.ndarray]) -> Cases:

@@ -48,8 +48,9 @@ def subsets_section(record: Record, gallery: Gallery) -> Section:
     elif groups:
         title = f"{metric_title(Lookup.of(record).primary)} by subgroup"
         blocks += [Heading("Subgroups"), gallery.show(
-            "subgroups", title, "The picked recipe (and the baseline with the same network). Overlapping lines do not "
-            "prove that groups are served alike.", lambda: forest.figure(drawn, title, zero=None),
+            "subgroups", title, "One training: the picked trial with its other folds (and the baseline's of the same "
+            "network and seed). Overlapping lines do not prove that groups are served alike.",
+            lambda: forest.figure(drawn, title, zero=None),
         ), Folded("The same as a table", [Tabled(groups)])]  # fmt: skip
     if left := tables.get("table-left-out"):
         blocks += [Heading("Shift"), Tabled(left), _small(SHIFT)]
@@ -71,12 +72,12 @@ def _small(text: str) -> Words:
 def _forest_rows(record: Record) -> pd.DataFrame:
     look, s = Lookup.of(record), record.scores
     own = s[s["split"].str.startswith("test: ") & (s["metric"] == look.primary)]
-    label = own["split"].str.removeprefix("test: ")
-    value = label.str.split(" = ").str[1]
+    label = own["split"].str.removeprefix("test: ").str.split(" = ", n=1)
+    value = label.str[1]
     if own["arm"].nunique() > 1:
         value = value + " · " + own["arm"]
     return pd.DataFrame({
-        "group": label.str.split(" = ").str[0], "label": value,
+        "group": label.str[0], "label": value,
         "value": own["value"], "low": own["low"], "high": own["high"],
     })  # fmt: skip
 

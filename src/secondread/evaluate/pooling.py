@@ -61,20 +61,23 @@ class Pool:
         return np.stack([made.of(metric, row) for made in self.made])
 
     def restricted(self, keys: list[Key]) -> Pool:
-        """The same pool with only these members, in this order."""
+        """The same pool with only these members, in this order; drawn anew, as any other pool of the same rows is."""
         at = [next(i for i, m in enumerate(self.members) if m.key == key) for key in keys]
         if at == list(range(len(self.members))):
             return self
-        members, drawn = [self.members[i] for i in at], [self.drawn[i] for i in at]
-        return Pool(self.arm, self.model, self.split, members, drawn, self.draws)
+        return _drawn(self.arm, self.model, self.split, [self.members[i] for i in at], self.draws)
 
 
 def pool(judged: list[Judged], split: str, draws: Draws) -> Pool:
     """Join what belongs together. `judged`: the trials of one arm and model."""
     members = [member for member in members_of(judged, split) if member.rows.n]
     first = judged[0].predicted
+    return _drawn(first.arm, first.model, split, members, draws)
+
+
+def _drawn(arm: str, model: str, split: str, members: list[Member], draws: Draws) -> Pool:
     drawn = draws.across([m.rows for m in members]) if members else []
-    return Pool(first.arm, first.model, split, members, drawn, draws)
+    return Pool(arm, model, split, members, drawn, draws)
 
 
 def members_of(judged: list[Judged], split: str) -> list[Member]:

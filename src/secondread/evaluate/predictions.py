@@ -91,9 +91,9 @@ class Evidence:
     def of(self, arm: str, model: str) -> list[Predicted]:
         return [one for one in self.trials if (one.arm, one.model) == (arm, model)]
 
-    def trainings(self, arm: str, model: str) -> int:
-        """How often the recipe was trained by another seed or repeat; its folds together are one training."""
-        return len({(one.trial.repeat, one.trial.seed) for one in self.of(arm, model)})
+    def trainings(self, arm: str, model: str) -> set[tuple[int, int]]:
+        """Repeat and seed of each training of the recipe; its folds together are one training."""
+        return {(one.trial.repeat, one.trial.seed) for one in self.of(arm, model)}
 
     @property
     def pairs(self) -> list[tuple[str, str]]:

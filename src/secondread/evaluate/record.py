@@ -97,11 +97,6 @@ class Record:
                 tables.append(read_csv(path).assign(arm=one.arm, model=one.model, member=one.member))
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["arm", "model", "member"])
 
-    def pooled(self, split: str) -> pd.DataFrame:
-        """Scores of each arm and model over all its trials."""
-        s = self.scores
-        return s[(s["repeat"] == -1) & (s["split"] == split) & (s["arm"] != "all")]
-
 
 def read_record(study: Study, where: StudyDir) -> Record:
     """Read what the unit `scores` wrote. Raises `BadData` when it is not there."""

@@ -17,10 +17,11 @@ from secondread.core.tables import SCORE_COLUMNS, Task
 from secondread.evaluate.draws import Draws, patients_in, union_of
 from secondread.evaluate.operating import Judged, read_plainly
 from secondread.evaluate.pooling import Key, Pool
+from secondread.evaluate.predictions import Part
 from secondread.metrics.cases import Cases
 from secondread.metrics.catalogue import METRICS
-from secondread.metrics.defended import UNIT, scores_with_intervals
-from secondread.metrics.intervals import bca, percentile
+from secondread.metrics.defended import ENDS, opened, right, scores_with_intervals
+from secondread.metrics.intervals import at_the_edge, bca, percentile
 from secondread.metrics.resampling import Resampling, replicates_of
 from secondread.metrics.scores import Score, counts, expected_cost
 from secondread.metrics.scores import score as plain_scores
@@ -30,7 +31,7 @@ ALL: Key = (-1, -1, -1)
 """Repeat, fold and seed of a row that stands for all of them."""
 ALWAYS = ("recall", "specificity", "log_loss", "brier", "ece")
 PROPER = ("log_loss", "brier", "ece")
-LIMITS = dict.fromkeys((*UNIT, "brier", "ece"), (0.0, 1.0)) | {"log_loss": (0.0, math.inf), "mcc": (-1.0, 1.0)}
+LIMITS = ENDS | dict.fromkeys(("brier", "ece"), (0.0, 1.0)) | {"log_loss": (0.0, math.inf)}
 """What a metric can be; over more than two exclusive classes the Brier score is a sum (`limits_of`)."""
 Row = dict[str, Any]
 
@@ -78,7 +79,7 @@ def trial_rows(one: Judged, split: str, draws: Draws, study: Study) -> list[Row]
     scores += cost(one, split, draws, study)
     if drawn.patients < 2:
         scores = [without_interval(score) for score in scores]
-    scores += error_rates(scores) + counted(one, split) + uncalibrated(one, split)
+    scores += error_rates(scores) + counted(one, split) + uncalibrated([(rows, cases)])
     return rows_of(scores, one.predicted.arm, one.predicted.model, key, split)
 
 
@@ -132,15 +133,19 @@ def counted(one: Judged, split: str) -> list[Score]:
     ]
 
 
-def uncalibrated(one: Judged, split: str) -> list[Score]:
-    """Proper scores of the network's own probabilities, to show what calibration changed."""
-    plain = read_plainly(one.predicted.part(split), one.point)
-    found = plain_scores(plain, PROPER)
+def uncalibrated(members: Sequence[tuple[Part, Cases]]) -> list[Score]:
+    """Proper scores of the networks' own probabilities, to show what calibration changed; of several the mean.
+
+    Members are those of the calibrated scores beside: a calibration error of single folds is larger than of all.
+    """
+    found = [plain_scores(read_plainly(rows, cases), PROPER) for rows, cases in members]
+    method = f"mean of {len(found)} trainings; " * (len(found) > 1) + "no interval: for comparison"
     return [
-        Score(f"{s.metric}_uncalibrated", s.row, s.value, n=s.n, method="no interval: for comparison", reason=s.reason)
-        for s in found
-        if s.row in ("overall", "macro")
-    ]
+        replace(alike[0], metric=f"{alike[0].metric}_uncalibrated", value=float(np.mean([one.value for one in alike])),
+                n=int(np.mean([one.n for one in alike])), method=method)
+        for alike in zip(*found, strict=True)
+        if alike[0].row in ("overall", "macro")
+    ]  # fmt: skip
 
 
 def cost(one: Judged, split: str, draws: Draws, study: Study) -> list[Score]:
@@ -159,7 +164,13 @@ def _cost(cases: Sequence[Cases], drawn: Sequence[Resampling], study: Study) -> 
     values = np.array([float(expected_cost(of, matrix)[0]) for of in cases])
     spread = patients_and_seeds(np.stack(made), study.evaluate.seed)
     low, high = percentile(spread[None], study.evaluate.confidence)[0]
-    return [Score(*key, float(values.mean()), float(low), float(high), cases[0].n, "patient bootstrap (percentile)")]
+    one = Score(*key, float(values.mean()), float(low), float(high), cases[0].n, "patient bootstrap (percentile)")
+    if low == high and all(right(of)[of.known.any(axis=1)].all() for of in cases):
+        patients = min(draws.patients for draws in drawn)
+        wrong = 1 - at_the_edge(1.0, patients, study.evaluate.confidence)[0]
+        dearest = np.max(matrix) * (1 if cases[0].exclusive else len(cases[0].classes))
+        one = replace(one, high=one.value + wrong * (dearest - one.value), method="exact bound (no errors seen)")
+    return [one]
 
 
 def pool_rows(pool: Pool, rows_of_trials: pd.DataFrame, study: Study) -> list[Row]:
@@ -187,7 +198,8 @@ def pool_rows(pool: Pool, rows_of_trials: pd.DataFrame, study: Study) -> list[Ro
         scores += _cost([member.cases for member in pool.members], pool.drawn, study)
     if max(drawn.patients for drawn in pool.drawn) < 2:
         scores = [without_interval(score) for score in scores]
-    scores += error_rates(scores) + _summed_counts(own) + _mean_uncalibrated(own)
+    scores += error_rates(scores) + _summed_counts(own)
+    scores += uncalibrated([(member.rows, member.cases) for member in pool.members])
     return rows_of(scores, pool.arm, pool.model, ALL, pool.split)
 
 
@@ -209,21 +221,17 @@ def over_members(pool: Pool, study: Study) -> list[Score]:
             scores.append(Score(metric, row, value, n=n, reason=reason))
             continue
         one = centred(Score(metric, row, value, float(low), float(high), n, method), drawn, study)
-        scores.append(bounded(one, task))
+        scores.append(_opened(bounded(one, task), pool, study))
         spread = float(values.std(ddof=1))
         scores.append(Score(f"{metric}_sd", row, spread, n=count, method="standard deviation over trainings"))
     return scores
 
 
-def _mean_uncalibrated(own: pd.DataFrame) -> list[Score]:
-    """Of each trial's own probabilities before calibration, the mean over trials."""
-    plain = own[own["metric"].str.endswith("_uncalibrated")]
-    mean = plain.groupby(["class", "metric"], sort=False)[["value", "n"]].mean()
-    method = "mean over trials; no interval: for comparison"
-    return [
-        Score(str(metric), str(row), float(value), n=int(n), method=method)
-        for (row, metric), value, n in zip(mean.index, mean["value"], mean["n"], strict=True)
-    ]
+def _opened(one: Score, pool: Pool, study: Study) -> Score:
+    """`opened` for a mean of trainings, whose method goes on saying so."""
+    members = [(member.cases, drawn) for member, drawn in zip(pool.members, pool.drawn, strict=True)]
+    found = opened(one, members, study.evaluate.confidence)
+    return one if found is one else replace(found, method=f"mean of {len(members)} trainings; {found.method}")
 
 
 def _summed_counts(own: pd.DataFrame) -> list[Score]:

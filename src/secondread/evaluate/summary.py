@@ -12,6 +12,7 @@ from secondread.evaluate.leakage import MARK, stamp
 from secondread.evaluate.lookup import Lookup, difference_of, records
 from secondread.evaluate.record import Record
 from secondread.evaluate.unlearned import failed
+from secondread.evaluate.versus import NOT_ALIKE
 from secondread.pages.blocks import Banner, Tile
 from secondread.pages.numbers import Number, metric_title, metric_word
 from secondread.pages.sentences import Piece, Sentence, Setting, listed
@@ -49,6 +50,8 @@ def networks(record: Record, look: Lookup) -> list[Sentence]:
         for row, (first, second) in [(row, pair) for row, pair in mine if row["verdict"] == kind][:MOST_NETWORKS]:
             word = f" is {kind} than " if kind in ("better", "worse") else " against "
             told += ["; " if told else "", Name(first), word, Name(second), " ", *_ranged(difference_of(row))]
+            if kind in ("better", "worse") and _once(record, (at["arm"], first), (at["arm"], second)):
+                told.append(" (one training of each)")
         heading = {"no difference shown": "no difference is shown, ", "too few cases": "too few cases to tell "}
         pieces += [" " if pieces else "", heading.get(kind, ""), *told, "."]
     return [Sentence("Networks.", [f"By {metric_word(look.primary)}: ", *pieces])] if pieces else []
@@ -116,10 +119,23 @@ def treatments(record: Record, look: Lookup) -> list[Sentence]:
     for arm in dict.fromkeys(rows["arm"]):
         own = records(rows[rows["arm"] == arm])
         for row in own:
-            row |= {"once": record.evidence.trainings(arm, row["model"]) == 1, "alone": len(rows) == 1}
+            recipe = (arm, str(row["model"]))
+            row |= {"once": _once(record, recipe, _against(record, recipe[1])), "alone": len(rows) == 1}
         one = _treatment(arm, record.baseline, metric, own)
         told.append(Sentence(one.lead, [*one.pieces, *_over_blocks(record, arm)], one.tone))
     return told
+
+
+def _against(record: Record, model: str) -> tuple[str, str]:
+    """The baseline's recipe that an arm with this network is compared with: the same network, or its only one."""
+    own = [pair for pair in record.evidence.pairs if pair[0] == record.baseline]
+    return (record.baseline, model) if (record.baseline, model) in own else own[0]
+
+
+def _once(record: Record, *recipes: tuple[str, str]) -> bool:
+    """Whether a comparison of the two rests on one training of each."""
+    first, second = (record.evidence.trainings(*recipe) for recipe in recipes)
+    return len(first & second) == 1
 
 
 def _over_blocks(record: Record, arm: str) -> list[Any]:
@@ -130,9 +146,9 @@ def _over_blocks(record: Record, arm: str) -> list[Any]:
     if not found:
         return []
     row = found[0]
-    if row["verdict"] == "no difference shown":
-        return [" Over all networks and trainings together no effect is shown: ", *_ranged(difference_of(row)), "."]
-    return [" Over all networks and trainings together it is ", row["verdict"], ": ", *_ranged(difference_of(row)), "."]
+    told = "no effect is shown" if row["verdict"] == "no difference shown" else f"it is {row['verdict']}"
+    where = " Over all networks and trainings together, with the test images as they are, "
+    return [where, told, ": ", *_ranged(difference_of(row)), "."]
 
 
 def _treatment(arm: str, baseline: str, metric: str, rows: list[dict[str, Any]]) -> Sentence:
@@ -160,7 +176,9 @@ def _of_kind(kind: str, rows: list[dict[str, Any]], baseline: str, metric: str, 
         seen = [one, Number(biggest), " would most likely have been seen"] if biggest > 0 else []
         return ["No difference to ", Name(baseline), " is shown", *where, *seen, "."]
     if all(math.isnan(row["difference"]) for row in rows):
-        return ["It could not be compared with ", Name(baseline), *where, ": the score is not defined on these rows."]
+        alike = not all(str(row["method"]).startswith(NOT_ALIKE) for row in rows)
+        why = "the score is not defined on these rows" if alike else "no training of both read the same test images"
+        return ["It could not be compared with ", Name(baseline), *where, f": {why}."]
     return ["There are too few cases to tell it from ", Name(baseline), *where, "."]
 
 
@@ -178,7 +196,7 @@ def _named(rows: list[dict[str, Any]]) -> list[Any]:
 
 def certainty(record: Record) -> Sentence:
     evidence, level = record.evidence, Setting(f"{100 * record.study.evaluate.confidence:g} %")
-    once = [pair for pair in evidence.pairs if evidence.trainings(*pair) == 1]
+    once = [pair for pair in evidence.pairs if len(evidence.trainings(*pair)) == 1]
     pieces: list[Any] = ["Brackets hold ", level, " intervals over the test cases"]
     if evidence.dataset.patient_rule:
         pieces += [", patients drawn with all their images"]

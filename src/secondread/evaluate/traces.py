@@ -142,7 +142,7 @@ class Traces:
         if rows.n == 0:
             return
         drawn = self.draws.of(rows)
-        for line, cases in (("before", read_plainly(rows, one.point)), ("after", one.test)):
+        for line, cases in (("before", read_plainly(rows, one.test)), ("after", one.test)):
             for k in self.shown_classes():
                 if cases.positives[k] and cases.negatives[k] and not cases.unread[k]:
                     yield line, cases, k, drawn

@@ -18,13 +18,15 @@ from secondread.evaluate.scoring import primary
 from secondread.metrics.catalogue import METRICS
 from secondread.metrics.claims import minimal_detectable_difference, probability_of_false_claim, verdict
 from secondread.metrics.comparisons import paired_bootstrap, smallest_side
-from secondread.metrics.defended import Comparison, compare, right
+from secondread.metrics.defended import Comparison, compare, opened_difference, right
 from secondread.metrics.delong import Difference
 from secondread.metrics.multiplicity import holm, max_t
 from secondread.metrics.treatment import patients_and_seeds
 
 Row = dict[str, Any]
 Pools = dict[tuple[str, str], Pool]
+NOT_ALIKE = "not read on the same test rows"
+"""Method of a comparison of two recipes of which a fold or seed is missing, so that no training of both is left."""
 
 
 def headline(metric: str, pool: Pool) -> str:
@@ -39,7 +41,7 @@ def compare_pools(first: Pool, second: Pool, metric: str, study: Study) -> Compa
     one, other = shared(first, second)
     confidence = study.evaluate.confidence
     if not one.members:
-        nothing = Difference(math.nan, math.nan, math.nan, math.nan, math.nan, "no test rows in common")
+        nothing = Difference(math.nan, math.nan, math.nan, math.nan, math.nan, NOT_ALIKE)
         return Comparison(metric, row, nothing, 0, 0, math.nan, math.nan)
     if len(one.members) == 1:
         return compare(
@@ -51,8 +53,10 @@ def compare_pools(first: Pool, second: Pool, metric: str, study: Study) -> Compa
     fewest = min(smallest_side(m.cases, row, d) for m, d in zip(one.members, one.drawn, strict=True))
     found = paired_bootstrap(float(apart.mean()), moved, np.zeros_like(moved), fewest, confidence)
     found = replace(found, method=f"paired bootstrap over patients and {len(apart)} trainings")
+    found = opened_difference(found, metric, fewest, confidence)
     n = int(np.mean([member.cases.n for member in one.members]))
-    return Comparison(metric, row, found, n, fewest, minimal_detectable_difference(found.se), _false_claim(one, other))
+    mde = minimal_detectable_difference(found.se, level=study.evaluate.level)
+    return Comparison(metric, row, found, n, fewest, mde, _false_claim(one, other))
 
 
 def difference_replicates(first: Pool, second: Pool, metric: str, row: str) -> NDArray[np.float64]:
@@ -138,9 +142,7 @@ def row_of(name: tuple[str, str, str], one: Comparison, p_adjusted: float, study
     arm, baseline, model = name
     d = one.difference
     higher = METRICS[one.metric].higher_is_better
-    told = verdict(
-        d, p_adjusted, fewest=one.fewest, higher_is_better=higher, level=round(1 - study.evaluate.confidence, 12)
-    )
+    told = verdict(d, p_adjusted, fewest=one.fewest, higher_is_better=higher, level=study.evaluate.level)
     return {
         "arm": arm, "baseline": baseline, "model": model, "split": "test", "metric": one.metric, "difference": d.value,
         "low": d.low, "high": d.high, "p": d.p, "p_adjusted": p_adjusted, "n": one.n, "method": d.method,
@@ -163,6 +165,8 @@ def _simultaneous(pairs: list[tuple[Pool, Pool]], found: list[Comparison], study
     rows = []
     for i, ((first, second), one) in enumerate(usable):
         low, high = (float(edge) for edge in together.intervals[i])
+        if low == high:
+            low, high = one.difference.low, one.difference.high
         wide = replace(one.difference, low=low, high=high, p=math.nan, method=f"max-T over {len(usable)} comparisons")
         rows.append(
             row_of((first.arm, second.arm, first.model), replace(one, difference=wide), float(together.p[i]), study)

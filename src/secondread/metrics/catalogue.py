@@ -184,7 +184,7 @@ def mcc(tally: Tally, /) -> Measured:
         return plain_mean(tally, made)
     n, right = tally.read[0], tally.tp.sum(axis=0)
     agreed = right * n - (tally.positive * tally.decided).sum(axis=0)
-    spread = np.sqrt(n**2 - (tally.positive**2).sum(axis=0)) * np.sqrt(n**2 - (tally.decided**2).sum(axis=0))
+    spread = np.sqrt((n**2 - (tally.positive**2).sum(axis=0)) * (n**2 - (tally.decided**2).sum(axis=0)))
     made = np.where(spread > 0, ratio(agreed, spread), 0.0)
     return Measured(None, {"overall": np.where(n > 0, made, np.nan)})
 

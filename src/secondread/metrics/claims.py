@@ -40,7 +40,12 @@ def verdict(
 
 
 def minimal_detectable_difference(se: float, *, power: float = 0.8, level: float = 0.05) -> float:
-    """The true difference that a two-sided test with this standard error finds with the given power (2.80 se)."""
+    """The true difference that a two-sided test with this standard error finds with the given power (2.80 se).
+
+    NaN without an error: two models that no case tells apart say nothing of what would have been seen.
+    """
+    if not se > 0:
+        return math.nan
     return float((norm.ppf(1 - level / 2) + norm.ppf(power)) * se)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 Method = Literal["delong", "wilson", "bootstrap"]
 SHARES = {"accuracy", "precision", "recall", "specificity", "exact_match"}
 """Metrics that are a share of cases where they concern one class, or all cases once."""
-UNIT = SHARES | {"f1", "auroc", "average_precision", "balanced_accuracy"}
-"""Metrics between 0 and 1, best at 1."""
+UNIT = (*SHARES, "f1", "auroc", "average_precision", "balanced_accuracy", "hamming")
+ENDS = dict.fromkeys(UNIT, (0.0, 1.0)) | {"mcc": (-1.0, 1.0)}
+"""Metrics with a perfect score at one end and the worst one at the other: the least and the most that they can be."""
 
 
 def interval_method(metric: str, row: str, task: Task, clustered: bool, joined: bool = False) -> Method:
@@ -91,10 +92,23 @@ def with_interval(
         low, high = wilson(right, n, confidence)
         return replace(one, low=low, high=high, method="Wilson")
     low, high, name = resampled
-    if low == high and one.value in (0.0, 1.0) and one.metric in UNIT:
-        low, high = at_the_edge(one.value, patients_behind(cases, one, drawn), confidence)
-        name = "exact bound (no errors seen)" if one.value == 1.0 else "exact bound"
-    return replace(one, low=low, high=high, method=name)
+    return opened(replace(one, low=low, high=high, method=name), [(cases, drawn)], confidence)
+
+
+def opened(one: Score, members: Sequence[tuple[Cases, Resampling]], confidence: float = 0.95) -> Score:
+    """A perfect score (or the worst one) from which no draw strays: with the exact bound of a share so observed.
+
+    The bound is for as many patients as stand behind the score. members: the cases of each training that it is the mean
+    of, and their draws. Any other score stays as it is.
+    """
+    least, most = ENDS.get(one.metric, (math.nan, math.nan))
+    if one.low != one.high or one.value not in (least, most):
+        return one
+    patients = min(patients_behind(cases, one, drawn) for cases, drawn in members)
+    shares = at_the_edge((one.value - least) / (most - least), patients, confidence)
+    low, high = (least + (most - least) * share for share in shares)
+    perfect = (one.value == most) == METRICS[one.metric].higher_is_better
+    return replace(one, low=low, high=high, method="exact bound (no errors seen)" if perfect else "exact bound")
 
 
 def patients_behind(cases: Cases, one: Score, drawn: Resampling) -> int:
@@ -102,7 +116,7 @@ def patients_behind(cases: Cases, one: Score, drawn: Resampling) -> int:
     k = cases.column(one.row)
     positive = None if k is None else cases.truth[:, k] == 1
     read = cases.read.any(axis=1) if k is None else cases.read[:, k]
-    asked = {"accuracy": read, "exact_match": read}
+    asked = {"accuracy": read, "exact_match": read, "hamming": read}
     if positive is not None:
         asked |= {"recall": positive, "specificity": read & ~positive}
     if one.metric not in asked or (k is None and one.row != "overall"):
@@ -195,12 +209,24 @@ def compare(
         difference = paired_bootstrap(
             values[0] - values[1], made[0].of(metric, row), made[1].of(metric, row), fewest, confidence
         )
+    difference = opened_difference(difference, metric, fewest, confidence)
     rows = first.read & second.read
     k = first.column(row)
     n = int(rows[:, k].sum() if k is not None else rows.any(axis=1).sum())
-    return Comparison(
-        metric, row, difference, n, fewest, minimal_detectable_difference(difference.se), _false_claim(first, second)
-    )
+    mde = minimal_detectable_difference(difference.se, level=1 - confidence)
+    return Comparison(metric, row, difference, n, fewest, mde, _false_claim(first, second))
+
+
+def opened_difference(one: Difference, metric: str, fewest: int, confidence: float = 0.95) -> Difference:
+    """A difference that nothing moves (both models without an error): as far to both sides as `opened` would go.
+
+    fewest: patients on the smallest side of any class. Any other difference stays as it is.
+    """
+    if one.se != 0 or metric not in ENDS:
+        return one
+    least, most = ENDS[metric]
+    reach = (most - least) * (1 - at_the_edge(1.0, fewest, confidence)[0])
+    return replace(one, low=one.value - reach, high=one.value + reach)
 
 
 def _same_cases(first: Cases, second: Cases) -> None:

@@ -76,7 +76,7 @@ def chosen(names: Iterable[str] | None, task: str) -> list[Metric]:
 
 
 def score(cases: Cases, names: Iterable[str] | None = None) -> list[Score]:
-    """Every value of these metrics on these cases, without intervals (see `intervals.scores_with_intervals`)."""
+    """Every value of these metrics on these cases, without intervals (see `defended.scores_with_intervals`)."""
     values = measure(tally(cases), chosen(names, cases.task))
     return [
         Score(name, row, float(value[0]), n=rows_behind(cases, row), reason=why(cases, name, row, float(value[0])))

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from secondread.pages.style import FAINT, SOFT, legend_below, nothing, panels, pens, styled, unit_axis, words
 
 ACROSS = 4
+WITHOUT_MODEL = {"treat all": "--", "treat none": "-"}
+"""Lines of a decision curve that no model draws, and their dashes."""
 
 
 @styled
@@ -69,7 +71,7 @@ def decision(curves: pd.DataFrame, baseline: str | None = None) -> Figure:
     if not names:
         return nothing("No class has both cases with and without it.")
     drawn, grid = panels(len(names), ACROSS, 2.3, 2.0)
-    colours = pens([line for line in curves["line"] if not str(line).startswith("treat ")], baseline)
+    colours = pens([line for line in curves["line"] if line not in WITHOUT_MODEL], baseline)
     for axes, name in zip(grid, names, strict=True):
         here = curves[curves["panel"] == name]
         for line, points in here.groupby("line", sort=False):
@@ -77,7 +79,7 @@ def decision(curves: pd.DataFrame, baseline: str | None = None) -> Figure:
                 pen = colours[str(line)]
                 axes.plot(points["x"], points["y"], color=pen.colour, linestyle=pen.dash, label=words(line, 34))
             else:
-                dash = "-" if line == "treat none" else "--"
+                dash = WITHOUT_MODEL[str(line)]
                 axes.plot(points["x"], points["y"], color=SOFT, lw=0.9, linestyle=dash, label=str(line), zorder=0)
         best = np.nanmax(here["y"].to_numpy(dtype=float)) if here["y"].notna().any() else 1.0
         axes.set_ylim(-0.12 * max(best, 0.05), 1.1 * max(best, 0.05))

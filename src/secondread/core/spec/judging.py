@@ -53,6 +53,11 @@ class Evaluate(Section):
     seed: Whole = 0
     """Of the draws."""
 
+    @property
+    def level(self) -> float:
+        """Of the tests: what the confidence leaves, without the last digits that a subtraction adds."""
+        return round(1 - self.confidence, 12)
+
 
 class Explain(Section):
     cases: Whole = 24
