@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,13 +13,15 @@ from safetensors.torch import load_file
 
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import read_json, write_json
-from secondread.core.spec import PartRef, Synthesize
+from secondread.core.spec import Engine, PartRef, Synthesize
 from secondread.core.studyfile import check_parts
+from secondread.learning.devices import set_threads
 from secondread.learning.gan_loop import GanTraining
 from secondread.prepare.pixels import sizes_of
 from secondread.synthesize import collapse
+from secondread.synthesize import run as synthesize
 from secondread.synthesize import training as module
-from secondread.synthesize.extractors import Extractor
+from secondread.synthesize.extractors import Extractor, TaskNetwork
 from secondread.synthesize.run import units
 from secondread.synthesize.targets import Target
 from secondread.synthesize.training import Material, train_gan
@@ -166,3 +169,19 @@ def test_an_arm_cannot_fit_real_images_otherwise_than_generated_ones(tmp_path: P
     study = small_study(tmp_path, {}, arms, synthesize={"gans": ["dcgan"]})
     with pytest.raises(WrongRequest, match=r"arms: gan: generated images are drawn with train\.fit: stretch"):
         check_parts(study)
+
+
+def test_the_judge_learns_with_the_threads_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, seen, learn = torch.get_num_threads(), [], synthesize.train_task_network
+
+    def counted(*given: Any, **options: Any) -> TaskNetwork:
+        seen.append(torch.get_num_threads())
+        return learn(*given, **options)
+
+    monkeypatch.setattr(synthesize, "train_task_network", counted)
+    gan = {"name": "dcgan", "width": 4, "on_collapse": "warn"}
+    settings = {"gans": [gan], "for": ["c1"], "size": 32, "steps": 1, "batch": 8, "samples": 8}
+    study = small_study(tmp_path, {"engine": {"threads": own + 1}}, synthesize=settings)
+    synthesize.run(study, small_directory(tmp_path, count=120))
+    set_threads(Engine())
+    assert seen == [own + 1]

@@ -22,7 +22,7 @@ from secondread.core.tables import labels_of, read_table
 from secondread.core.trials import folds
 from secondread.images.cache import PixelCache, open_for, pixel_choices
 from secondread.learning.checkpoints import save_weights
-from secondread.learning.devices import machine
+from secondread.learning.devices import Machine, machine
 from secondread.synthesize import quality
 from secondread.synthesize.extractors import (
     TASK_STEPS,
@@ -71,16 +71,18 @@ def run(study: Study, where: StudyDir) -> None:
             continue
         rows = fold_rows(where, repeat, fold)
         cache = open_for(where, study.synthesize.size, study.train.fit)
+        place = machine(study.train.engine)  # before the first network learns: its judge too takes the study's threads
         judges = _extractors(study, where, rows, cache, repeat, fold)
         for target in waiting:
-            _make(target, study, where, rows, cache, judges)
+            _make(target, study, where, rows, cache, judges, place)
     if wanted:
         _gather(wanted, study, where)
 
 
 def _make(
-    target: Target, study: Study, where: StudyDir, rows: FoldRows, cache: PixelCache, judges: list[Extractor]
-) -> None:
+    target: Target, study: Study, where: StudyDir, rows: FoldRows, cache: PixelCache, judges: list[Extractor],
+    place: Machine,
+) -> None:  # fmt: skip
     unit = _unit(target, study, where)
     folder = unit.folder
     chosen = training_rows(target, rows)
@@ -89,7 +91,6 @@ def _make(
     folder.mkdir(parents=True, exist_ok=True)
     with unit.work((folder / "generator.safetensors", folder / "samples.parquet")):
         material = material_of(chosen, cache, target, rows.dataset.classes)
-        place = machine(study.train.engine)
         # on a GPU only when told: at 64 px it gains nothing there (82 updates/s of a DCGAN in float32, 69 in bfloat16)
         bf16 = place.may_choose or study.train.engine.precision == "bf16"
         training = train_gan(target, study.synthesize, material, judges[0], folder, unit.key(), place.device, bf16)
