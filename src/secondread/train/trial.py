@@ -17,6 +17,7 @@ from secondread.core.registry import resolve
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir
 from secondread.core.trials import Trial
+from secondread.images.batches import share_of
 from secondread.learning.checkpoints import load_weights, save_weights
 from secondread.learning.devices import Machine
 from secondread.learning.lesson import Course, Pace
@@ -108,14 +109,14 @@ def _classifier(where: StudyDir, trial: Trial, material: Material, loss: Loss, m
     material.forbid_leaks(classifier.origin.content_ids(), f"trial {trial.name}: weights {classifier.origin.text}")
     if train.weights == "none":
         encoder_for(classifier, where, trial, material)
-    need_two_images(trial, classifier, machine.world)
+    need_fair_shares(trial, classifier, machine.world)
     return classifier
 
 
-def need_two_images(trial: Trial, classifier: Classifier, processes: int) -> None:
-    """Raises `WrongRequest` for a batch whose share of one process BatchNorm cannot take statistics over."""
+def need_fair_shares(trial: Trial, classifier: Classifier, processes: int) -> None:
+    """Raises `WrongRequest` for a batch that the processes cannot share, or of whose share BatchNorm cannot learn."""
     train = trial.train
-    if train.batch // processes < 2 and train.regime.name != "head" and has_batch_norm(classifier):
+    if share_of(train.batch, processes) < 2 and train.regime.name != "head" and has_batch_norm(classifier):
         raise WrongRequest(
             f"train.batch: {train.batch} gives a process one image; BatchNorm in {trial.model.name} "
             "cannot learn from it: use at least 2 per process"
