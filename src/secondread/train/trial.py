@@ -27,6 +27,7 @@ from secondread.models.classifier import Classifier
 from secondread.models.spec import ModelSpec
 from secondread.models.weights import statistics_of
 from secondread.train.autoencoder import encoder_for
+from secondread.train.features import forget
 from secondread.train.loss_types import Loss, LossSpec
 from secondread.train.material import LEAKY, Material, material_of, mean_and_std
 from secondread.train.objective import has_batch_norm, without_uncertain_logits
@@ -63,6 +64,7 @@ def train_trial(
         material = material_of(study, where, trial)
         loss = _loss(trial, material)
         classifier = _classifier(where, trial, material, loss, machine)
+    machine.choose_precision(classifier)  # the card tells it, of a training too that was over before a kill
     with Journal(trial, folder / "tensorboard", machine.is_main) as journal:
         journal.begin(classifier, material)
         learning = Learning(trial, material, classifier, loss, machine, folder, key, journal, watch)
@@ -175,6 +177,7 @@ def _finish(study: Study, learning: Learning, outcome: Outcome) -> None:
         parameters=classifier.backbone.parameter_count, precision=learning.machine.precision,
         normalise=trial.train.normalise,
     ).write(folder / "card.json")  # fmt: skip
+    forget(folder)  # of a phase that was killed, or that the study no longer has
     for left in (learning.checkpoint_of, learning.best_of):  # a checkpoint without its best weights could not go on
         for phase in ("head", "full"):
             left(phase).unlink(missing_ok=True)
