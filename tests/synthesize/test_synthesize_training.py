@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from secondread.core.spec import Engine, PartRef, Synthesize
 from secondread.core.studyfile import check_parts
 from secondread.learning.devices import set_threads
 from secondread.learning.gan_loop import GanTraining
+from secondread.metrics import distances
 from secondread.prepare.pixels import sizes_of
 from secondread.synthesize import collapse
 from secondread.synthesize import run as synthesize
@@ -169,6 +171,36 @@ def test_an_arm_cannot_fit_real_images_otherwise_than_generated_ones(tmp_path: P
     study = small_study(tmp_path, {}, arms, synthesize={"gans": ["dcgan"]})
     with pytest.raises(WrongRequest, match=r"arms: gan: generated images are drawn with train\.fit: stretch"):
         check_parts(study)
+
+
+class Shows(torch.nn.Module):
+    """A generator that has learnt all: it shows other real images of the class that it is asked for."""
+
+    latent = 1
+
+    def __init__(self, classes: list[np.ndarray]) -> None:
+        super().__init__()
+        self.classes, self.weight = classes, torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, noise: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(self.classes[int(labels[0])][: len(noise)])[:, None].float() / 127.5 - 1
+
+
+def test_a_conditional_gan_is_compared_with_real_images_class_by_class(tmp_path: Path) -> None:
+    """One image in ten is of the bright class: half of each would lie far from the real ones, however good."""
+    draws = np.random.default_rng(5)
+    dark, bright = draws.integers(0, 100, (400, 32, 32)), draws.integers(150, 250, (400, 32, 32))
+    images = np.concatenate([dark[:180], bright[:20]]).astype(np.uint8)
+    material = Material(images, np.repeat([0, 1], [180, 20]), ["dark", "bright"])
+    wanted = Synthesize.model_validate({"gans": ["dcgan"], "size": 32, "per": "conditional"})
+    record = module._Record(Target(GAN, "all", 0, 0, 0), wanted, material, judge(), tmp_path, "key")
+    perfect = SimpleNamespace(averaged=Shows([dark[180:].astype(np.uint8), bright[20:].astype(np.uint8)]), step=2)
+    perfect.state = dict
+    record.at_sheet(perfect)  # type: ignore[arg-type]
+    (told,) = pd.read_csv(tmp_path / "curve.csv").to_dict("records")
+    assert told["fid"] < 0.05 * distances.fid(judge()(images), judge()(material.images[-40:]))
+    assert told["spectrum"] < 0.05
+    assert told["diversity"] == pytest.approx(1, abs=0.05)
 
 
 def test_the_judge_learns_with_the_threads_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

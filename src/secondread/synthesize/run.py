@@ -218,6 +218,8 @@ def _unit(target: Target, study: Study, where: StudyDir) -> Unit:
         "needed": [options for options in policies if options.get("from") == target.gan.label],
         "fold": [target.repeat, target.fold],
     }
+    if target.name == ALL:
+        settings["compared"] = "class by class"  # before, with as many images of a rare class as of a frequent one
     settings |= pixel_choices(where) | ({"fit": study.train.fit} if study.train.fit != "stretch" else {})
     folder = where.gan(target.gan.label, target.name, target.repeat, target.fold, target.seed)
     return Unit("synthesize", target.title, folder, settings, (where.clean_rows, where.splits))
