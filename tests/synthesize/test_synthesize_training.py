@@ -25,7 +25,7 @@ from secondread.synthesize import run as synthesize
 from secondread.synthesize import training as module
 from secondread.synthesize.extractors import Extractor, TaskNetwork
 from secondread.synthesize.run import units
-from secondread.synthesize.targets import Target
+from secondread.synthesize.targets import Target, fold_rows, samples_needed
 from secondread.synthesize.training import Material, train_gan
 from small_study import SIDE, small_directory, small_study
 
@@ -164,6 +164,18 @@ def test_a_gan_of_pixels_made_otherwise_is_another_piece_of_work(tmp_path: Path)
     assert len(before) == 2
     assert len(set(before + after)) == 6
     assert sizes_of(padded) == [(SIDE, "pad"), (64, "pad")]  # else bars would give the real ones away
+
+
+def test_an_arm_that_needs_more_images_makes_its_gan_stale(tmp_path: Path) -> None:
+    """Written alike: up to the majority, where none is lacking, and as many as there are real ones, 586 of a class."""
+    where, keys, counts = small_directory(tmp_path, count=3600), set(), []
+    for policy in ("top_up", "synthetic_only"):
+        arms = {"gan": {"balance": {"name": policy, "from": "dcgan"}}}
+        study = small_study(tmp_path, {}, arms, synthesize={"gans": ["dcgan"], "for": "all"})
+        keys.add(units(study, where)[0].key())
+        counts.append(samples_needed(study, fold_rows(where, 0, 0), "c1"))
+    assert counts[0] < counts[1]
+    assert len(keys) == 2
 
 
 def test_an_arm_cannot_fit_real_images_otherwise_than_generated_ones(tmp_path: Path) -> None:

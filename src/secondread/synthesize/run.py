@@ -209,13 +209,15 @@ def _unit(target: Target, study: Study, where: StudyDir) -> Unit:
     settings = as_yaml(study.synthesize)
     for name in ("gans", "for", "seeds", "before_split"):
         del settings[name]
-    policies = [study.arm(arm)[0].options for arm in study.arms]
+    policies = [study.arm(arm)[0] for arm in study.arms]
+    # synthetic_only is written like a top_up to the majority and needs more images
+    needed = [one.options | ({"instead": True} if one.name == "synthetic_only" else {}) for one in policies]
     settings |= {
         "gan": target.gan.as_written(),
         "target": target.name,
         "seed": target.seed,
         "before_split": target.before_split,
-        "needed": [options for options in policies if options.get("from") == target.gan.label],
+        "needed": [options for options in needed if options.get("from") == target.gan.label],
         "fold": [target.repeat, target.fold],
     }
     if target.name == ALL:
