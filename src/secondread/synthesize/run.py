@@ -113,7 +113,7 @@ def _judge(
     folder = where.gan(target.gan.label, target.name, target.repeat, target.fold, target.seed)
     known = chosen[chosen[f"y_{name}"] == 1]
     real, unseen = cache.take(list(known["row_id"])), _unseen(rows, name, target, cache)
-    found, repeated = quality.find_copies(images, real, judges[0], unseen)
+    found, repeated = quality.find_copies(images, real, judges[0], unseen, known["group"])
     order = quality.closest_pairs(found)
     pairs_montage(images[order], real[found.nearest[order]], folder / f"closest-{name.replace('/', '--')}.png")
     ids = known["row_id"].to_list()
