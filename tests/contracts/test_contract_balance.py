@@ -120,6 +120,22 @@ def test_fractions_hold_whole_patients_of_each_class_and_lie_within_larger_ones(
     assert held[0.5] != set(plan("fraction", 1, share=0.5)["row_id"])
 
 
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.3])
+def test_a_fraction_is_one_where_patients_have_many_labels_and_loses_none(share: float) -> None:
+    """Three thousand images of a thousand patients, fourteen labels; the rarest stands beside others only."""
+    chance, names = np.random.default_rng(0), [f"l{k}" for k in range(14)]
+    labels = (chance.random((3000, 14)) < np.linspace(0.02, 0.2, 14)).astype(np.float32)
+    found = pd.DataFrame({"row_id": map(str, range(3000)), "group": [f"p{k // 3}" for k in range(3000)]})
+    labels[:, 0] = 0
+    labels[2:30:3, 0] = 1  # a last image of ten patients
+    nothing = synthetic()[:0]
+    made = resolve("balance", ref("fraction", share=share))(found, labels, nothing, names, 0)
+    taken = found["row_id"].isin(made["row_id"]).to_numpy()
+    assert share <= found.loc[taken, "group"].nunique() / 1000 < 1.3 * share
+    assert labels[taken].sum(axis=0).min() >= 1
+    assert labels[taken, 0].sum() >= np.ceil(10 * share)
+
+
 def test_sampler_draws_every_class_equally() -> None:
     made = plan("sampler")
     labels = rows()[1]

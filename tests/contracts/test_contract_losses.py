@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -19,8 +21,8 @@ SPECS = {
 }
 
 
-def built(name: str, task: str) -> Loss:
-    made: Loss = resolve("losses", ref(name))(SPECS[task])
+def built(name: str, task: str, **options: float) -> Loss:
+    made: Loss = resolve("losses", ref(name, **options))(SPECS[task])
     return made
 
 
@@ -72,14 +74,28 @@ def test_a_finite_scalar_whose_gradient_reaches_every_logit(name: str, task: str
 
 @of_every_pair
 def test_extreme_logits_stay_finite(name: str, task: str) -> None:
-    loss, (logits, labels, mask) = built(name, task), batch(task)
-    for scale in (0.0, 1e4, -1e4):
-        extreme = (logits * scale).requires_grad_(True)
-        value = loss(extreme, labels, mask)
-        value.backward()
-        assert value.isfinite()
-        assert extreme.grad is not None
-        assert extreme.grad.isfinite().all()
+    logits, labels, mask = batch(task)
+    powers = [option for option in find("losses", name).options if option.startswith("gamma")]
+    for loss in (built(name, task), built(name, task, **dict.fromkeys(powers, 0.5))):
+        for scale in (0.0, 1e4, -1e4):
+            extreme = (logits * scale).requires_grad_(True)
+            value = loss(extreme, labels, mask)
+            value.backward()
+            assert value.isfinite()
+            assert extreme.grad is not None
+            assert extreme.grad.isfinite().all()
+
+
+@of_every_pair
+def test_smoothing_acts_or_is_refused(name: str, task: str) -> None:
+    logits, labels, mask = batch(task)
+    spec = replace(SPECS[task], smoothing=0.2)
+    if name == "auc_margin":
+        with pytest.raises(WrongRequest, match="label_smoothing: auc_margin"):
+            resolve("losses", ref(name))(spec)
+        return
+    smooth: Loss = resolve("losses", ref(name))(spec)
+    assert smooth(logits, labels, mask) != built(name, task)(logits, labels, mask)
 
 
 @of_every_pair

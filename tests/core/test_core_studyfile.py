@@ -116,6 +116,8 @@ LEAKY = {"prepare": {"allow_leakage": True}}
         ({"arms": {"WGAN": {}, "wgan": {}}}, "arms: 'WGAN' and 'wgan' would share a folder"),
         ({"arms": {"External": {}}}, "arms: 'External' is what a folder of every study is called"),
         ({"train": {"models": [{"name": "vgg16", "as": name} for name in ("a/b", "a--b")]}}, "'a/b' and 'a--b' would"),
+        ({"arms": {"a": {"train": {"engine": {"devices": 2}}}}}, r"arms: a: train\.engine\.devices is that of the"),
+        ({"arms": {"a": {"train": {"search": {"batch": [1, 2]}}}}}, r"arms: a: train\.search is that of the whole"),
     ],
 )
 def test_what_would_fail_after_training_is_refused_before(sections: dict[str, object], words: str) -> None:

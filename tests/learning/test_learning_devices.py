@@ -68,11 +68,11 @@ def test_half_precision_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch
         machine(Engine(precision="fp16"))
 
 
-def test_threads_are_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = torch.get_num_threads()
-    machine(Engine(threads=1))
-    assert torch.get_num_threads() == 1
-    torch.set_num_threads(before)
+def test_threads_are_as_asked_and_are_nothing_to_the_next_training() -> None:
+    own = torch.get_num_threads()
+    for asked, given in (("auto", own), (own + 1, own + 1), (own + 2, own + 2), ("auto", own), ("auto", own)):
+        machine(Engine.model_validate({"threads": asked}))
+        assert torch.get_num_threads() == given
 
 
 @pytest.mark.parametrize(("gpus", "local"), [(0, "1"), (1, "0"), (4, "1")])

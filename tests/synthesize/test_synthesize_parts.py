@@ -78,6 +78,20 @@ def test_a_copy_is_found_and_an_original_is_not() -> None:
     assert repeated[7]
 
 
+def test_a_copy_is_one_although_its_patient_was_taken_twice() -> None:
+    """Two exposures of a patient lie nearer to each other than a slightly changed copy does to either."""
+    first, chance = smooth(60, 1), np.random.default_rng(3)
+
+    def changed(images: np.ndarray, most: int) -> np.ndarray:
+        return np.clip(images + chance.integers(-most, most + 1, images.shape), 0, 255).astype(np.uint8)
+
+    train, generated = np.concatenate([first, changed(first, 1)]), changed(first[:20], 6)
+    patients = np.tile(np.arange(60), 2)
+    assert not find_copies(generated, train, untrained())[1].any()
+    assert find_copies(generated, train, untrained(), patients=patients)[1].all()
+    assert not find_copies(smooth(20, 2), train, untrained(), patients=patients)[1].any()
+
+
 def test_images_that_repeat_training_lie_nearer_than_unseen_ones() -> None:
     train, unseen = smooth(80, 1), smooth(40, 2)
     assert find_copies(train[:40], train, untrained(), unseen)[0].closer_than_holdout > 0.95

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,15 +14,18 @@ from safetensors.torch import load_file
 
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import read_json, write_json
-from secondread.core.spec import PartRef, Synthesize
+from secondread.core.spec import Engine, PartRef, Synthesize
 from secondread.core.studyfile import check_parts
+from secondread.learning.devices import set_threads
 from secondread.learning.gan_loop import GanTraining
+from secondread.metrics import distances
 from secondread.prepare.pixels import sizes_of
 from secondread.synthesize import collapse
+from secondread.synthesize import run as synthesize
 from secondread.synthesize import training as module
-from secondread.synthesize.extractors import Extractor
+from secondread.synthesize.extractors import Extractor, TaskNetwork
 from secondread.synthesize.run import units
-from secondread.synthesize.targets import Target
+from secondread.synthesize.targets import Target, fold_rows, samples_needed
 from secondread.synthesize.training import Material, train_gan
 from small_study import SIDE, small_directory, small_study
 
@@ -161,8 +166,66 @@ def test_a_gan_of_pixels_made_otherwise_is_another_piece_of_work(tmp_path: Path)
     assert sizes_of(padded) == [(SIDE, "pad"), (64, "pad")]  # else bars would give the real ones away
 
 
+def test_an_arm_that_needs_more_images_makes_its_gan_stale(tmp_path: Path) -> None:
+    """Written alike: up to the majority, where none is lacking, and as many as there are real ones, 586 of a class."""
+    where, keys, counts = small_directory(tmp_path, count=3600), set(), []
+    for policy in ("top_up", "synthetic_only"):
+        arms = {"gan": {"balance": {"name": policy, "from": "dcgan"}}}
+        study = small_study(tmp_path, {}, arms, synthesize={"gans": ["dcgan"], "for": "all"})
+        keys.add(units(study, where)[0].key())
+        counts.append(samples_needed(study, fold_rows(where, 0, 0), "c1"))
+    assert counts[0] < counts[1]
+    assert len(keys) == 2
+
+
 def test_an_arm_cannot_fit_real_images_otherwise_than_generated_ones(tmp_path: Path) -> None:
     arms = {"gan": {"balance": {"name": "top_up", "from": "dcgan"}, "train": {"fit": "crop"}}}
     study = small_study(tmp_path, {}, arms, synthesize={"gans": ["dcgan"]})
     with pytest.raises(WrongRequest, match=r"arms: gan: generated images are drawn with train\.fit: stretch"):
         check_parts(study)
+
+
+class Shows(torch.nn.Module):
+    """A generator that has learnt all: it shows other real images of the class that it is asked for."""
+
+    latent = 1
+
+    def __init__(self, classes: list[np.ndarray]) -> None:
+        super().__init__()
+        self.classes, self.weight = classes, torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, noise: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(self.classes[int(labels[0])][: len(noise)])[:, None].float() / 127.5 - 1
+
+
+def test_a_conditional_gan_is_compared_with_real_images_class_by_class(tmp_path: Path) -> None:
+    """One image in ten is of the bright class: half of each would lie far from the real ones, however good."""
+    draws = np.random.default_rng(5)
+    dark, bright = draws.integers(0, 100, (400, 32, 32)), draws.integers(150, 250, (400, 32, 32))
+    images = np.concatenate([dark[:180], bright[:20]]).astype(np.uint8)
+    material = Material(images, np.repeat([0, 1], [180, 20]), ["dark", "bright"])
+    wanted = Synthesize.model_validate({"gans": ["dcgan"], "size": 32, "per": "conditional"})
+    record = module._Record(Target(GAN, "all", 0, 0, 0), wanted, material, judge(), tmp_path, "key")
+    perfect = SimpleNamespace(averaged=Shows([dark[180:].astype(np.uint8), bright[20:].astype(np.uint8)]), step=2)
+    perfect.state = dict
+    record.at_sheet(perfect)  # type: ignore[arg-type]
+    (told,) = pd.read_csv(tmp_path / "curve.csv").to_dict("records")
+    assert told["fid"] < 0.05 * distances.fid(judge()(images), judge()(material.images[-40:]))
+    assert told["spectrum"] < 0.05
+    assert told["diversity"] == pytest.approx(1, abs=0.05)
+
+
+def test_the_judge_learns_with_the_threads_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, seen, learn = torch.get_num_threads(), [], synthesize.train_task_network
+
+    def counted(*given: Any, **options: Any) -> TaskNetwork:
+        seen.append(torch.get_num_threads())
+        return learn(*given, **options)
+
+    monkeypatch.setattr(synthesize, "train_task_network", counted)
+    gan = {"name": "dcgan", "width": 4, "on_collapse": "warn"}
+    settings = {"gans": [gan], "for": ["c1"], "size": 32, "steps": 1, "batch": 8, "samples": 8}
+    study = small_study(tmp_path, {"engine": {"threads": own + 1}}, synthesize=settings)
+    synthesize.run(study, small_directory(tmp_path, count=120))
+    set_threads(Engine())
+    assert seen == [own + 1]

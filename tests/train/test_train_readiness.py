@@ -32,16 +32,19 @@ def refused(where: StudyDir, study: Any, error: type[SecondreadError], message: 
     [
         ({"loss": "bce"}, WrongRequest, "bce takes each label by itself"),
         ({"uncertain": {"c9": "zeros"}}, WrongRequest, "no class 'c9'"),
-        ({"models": [{"name": "improved_cnn", "width": 4}], "batch": 1}, WrongRequest, "BatchNorm in improved_cnn"),
+        ({"models": [{"name": "improved_cnn", "width": 4}], "batch": 2}, WrongRequest, "BatchNorm in improved_cnn"),
         ({"models": ["coded_cnn"], "size": 32, "normalise": "image"}, WrongRequest, "coded_cnn takes images in 0..1"),
         ({"weights": "nowhere.safetensors"}, Absent, "there is no file nowhere.safetensors"),
+        ({"weights": "trial:nowhere/plain/plain_cnn"}, Absent, "no trained trial there"),
+        ({"loss": "focal", "batch": 9}, WrongRequest, "9 images cannot be shared equally by 2 processes"),
     ],
 )
 def test_a_later_arm_is_refused_before_the_first_is_trained(
     tmp_path: Path, second: dict[str, Any], error: type[SecondreadError], message: str
 ) -> None:
     where = small_directory(tmp_path, "multiclass", classes=3)
-    refused(where, small_study(tmp_path, {}, {"first": {}, "second": {"train": second}}), error, message)
+    base = {"engine": {"devices": 2}}
+    refused(where, small_study(tmp_path, base, {"first": {}, "second": {"train": second}}), error, message)
 
 
 @pytest.mark.parametrize(
@@ -85,3 +88,23 @@ def test_weights_of_an_arm_that_is_trained_only_now_are_waited_for(tmp_path: Pat
     study = small_study(tmp_path, {"epochs": 1}, {"first": {}, "second": {"train": {"weights": first}}})
     pipeline.run(study, where, ("balance", "train"))
     assert {unit.state() for unit in train.units(study, where)} == {"done"}
+
+
+@pytest.mark.parametrize("named", ["frist/plain_cnn", "second/plain_cnn", "third/plain_cnn", "first/plain_cnn/r0f0s1"])
+def test_weights_of_an_arm_that_never_comes_before_are_not_waited_for(tmp_path: Path, named: str) -> None:
+    where = small_directory(tmp_path)
+    second = {"train": {"weights": f"trial:{tmp_path}/{named}"}}
+    refused(where, small_study(tmp_path, {}, {"first": {}, "second": second, "third": {}}), Absent, "no trained trial")
+
+
+def test_weights_of_another_study_are_tried_before_the_first_arm(tmp_path: Path) -> None:
+    where = small_directory(tmp_path / "other")
+    pipeline.run(small_study(tmp_path / "other", {"epochs": 1}, {"plain": {}}), where, ("balance", "train"))
+    for train_otherwise, message in (
+        ({"models": [{"name": "improved_cnn", "width": 4}]}, "is a trained plain_cnn, not a improved_cnn"),
+        ({"models": [{"name": "plain_cnn", "width": 8}]}, "do not fit plain_cnn"),
+        ({"normalise": "image"}, "was trained with normalise: dataset"),
+    ):
+        second = {"train": {"weights": "trial:other/plain/plain_cnn"} | train_otherwise}
+        here = small_directory(tmp_path / "mine", seed=1)
+        refused(here, small_study(tmp_path / "mine", {}, {"first": {}, "second": second}), WrongRequest, message)

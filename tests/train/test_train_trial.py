@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from secondread.core.studydir import StudyDir
 from secondread.core.tables import PLAN_COLUMNS, Task, read_dataset, read_table, write_dataset, write_table
 from secondread.core.trials import trials
 from secondread.images.batches import Stack
+from secondread.learning import devices
 from secondread.learning.devices import machine
 from secondread.learning.lesson import step_seed
 from secondread.learning.schedules import one_cycle
@@ -272,6 +274,31 @@ def test_a_trial_killed_while_it_cleared_up_goes_on(tmp_path: Path, monkeypatch:
     assert load_trial(where.trial(TRIAL))[1].best_epoch == 1
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="about processors")
+def test_a_trial_killed_before_its_card_was_written_ends_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "multiplies_bf16", lambda: True)
+    small = {"models": ["efficientnet_b0"], "size": 32, "steps": 2, "regime": {"name": "head_then_full", "head": 0.5}}
+
+    def killed(path: Path, contents: Iterable[str]) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("secondread.train.trial.write_contents", killed)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "killed", small)
+    where = StudyDir(tmp_path / "killed")
+    (where.trial("plain/efficientnet_b0/r0f0s0") / "features.npy").write_bytes(b"of a phase that a kill fell upon")
+    plan_and_train(small_study(tmp_path / "killed", small), where)
+    folders = [folder_of(where), folder_of(trained(tmp_path / "whole", small))]
+    left = [sorted(path.name for path in folder.iterdir()) for folder in folders]
+    assert left[0] == left[1]
+    cards = [read_json(folder / "card.json") | {"seconds": 0} for folder in folders]
+    assert cards[0] == cards[1]
+    assert cards[0]["precision"] == "fp32"  # its convolutions are depthwise
+
+
 def test_a_plan_with_a_held_out_row_is_refused(tmp_path: Path) -> None:
     where = small_directory(tmp_path)
     study = small_study(tmp_path, {})
@@ -285,11 +312,11 @@ def test_a_plan_with_a_held_out_row_is_refused(tmp_path: Path) -> None:
 
 def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path) -> None:
     curves = []
-    for devices in ("auto", 2):
-        root = tmp_path / str(devices)
+    for count in ("auto", 2):
+        root = tmp_path / str(count)
         where = small_directory(root)
         settings = {
-            "engine": {"devices": devices, "precision": "fp32"},
+            "engine": {"devices": count, "precision": "fp32"},
             "epochs": 3,
             "optimiser": {"name": "adamw", "lr": 0.01},
         }

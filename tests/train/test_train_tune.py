@@ -58,6 +58,10 @@ def test_all_tries_are_told_and_the_best_is_a_study(tmp_path: Path) -> None:
         ({"loss": ["cross_entropy", "focal"]}, "changes what a validation loss of 1 means.*watch: auroc"),
         ({"loss.gamma": {"low": 0.0, "high": 5.0}}, "changes what a validation loss of 1 means"),
         ({"early_stop.watch": ["loss", "auroc"]}, "cannot be searched itself"),
+        ({"epochs.most": [1, 2]}, "train.epochs: Input should be a valid integer"),
+        ({"models.0.width": [4, 8]}, "train.models: Input should be a valid list"),
+        ({"optimiser": ["sgd", "adam"], "optimiser.momentum": [0.5, 0.9]}, "adam has no option 'momentum'"),
+        ({"models": [["plain_cnn"], ["alexnet"], ["plain_cnn"]]}, "size 24 is too small for alexnet"),
     ],
 )
 def test_a_wrong_search_is_told(tmp_path: Path, search: dict[str, Any], message: str) -> None:
@@ -74,6 +78,44 @@ def test_dotted_keys_reach_into_parts_written_by_name(tmp_path: Path) -> None:
     assert changed.train.loss.options == {"gamma": 1.0}
     assert changed.train.epochs == 7
     assert changed.train.augment.options == {"rotation": 3}
+
+
+def test_a_part_that_is_searched_takes_the_options_that_are_searched_beside_it(tmp_path: Path) -> None:
+    study = small_study(tmp_path, {"early_stop": None, "uncertain": "ignore"})
+    for lr in (0.5, 0.25):
+        chosen = with_settings(study, {"optimiser.lr": lr, "optimiser": "sgd"}).train.optimiser
+        assert (chosen.name, chosen.options) == ("sgd", {"lr": lr})
+        renamed = with_settings(study, {"optimiser.lr": lr, "optimiser.name": "sgd"}).train.optimiser
+        assert (renamed.name, renamed.options["lr"]) == ("sgd", lr)
+    stop = with_settings(study, {"early_stop.patience": 2}).train.early_stop
+    assert stop is not None
+    assert stop.patience == 2
+    assert with_settings(study, {"uncertain.c0": "ones"}).train.uncertain == {"c0": "ones"}
+
+
+def test_the_judged_arm_says_by_what_figure(tmp_path: Path) -> None:
+    where = small_directory(tmp_path)
+    search = {"optimiser.lr": [1e-5, 3e-2]}
+    arm = {"train": {"early_stop": {"watch": "auroc"}}}
+    study = small_study(tmp_path, {"search": search, "epochs": 6}, {"plain": arm})
+    balance.run(study, where)
+    best = tune(study, where, 3)
+    found = pd.read_csv(where.root / "tune" / "trials.csv").groupby("optimiser.lr")["value"].max()
+    assert found.nunique() == 2
+    assert best.train.optimiser.options["lr"] == found.idxmax()
+
+
+def test_a_setting_that_does_not_fit_the_task_is_noted(tmp_path: Path) -> None:
+    where = small_directory(tmp_path, "multiclass", classes=3)
+    watched = {"early_stop": {"watch": "auroc"}, "epochs": 1}
+    study = small_study(tmp_path, watched | {"search": {"loss": ["cross_entropy", "bce", "focal"]}})
+    balance.run(study, where)
+    tune(study, where, 6)
+    table = pd.read_csv(where.root / "tune" / "trials.csv")
+    failed = table[table["state"] == "fail"]
+    assert set(failed["loss"]) == {"bce"}
+    assert failed["error"].str.contains("bce takes each label by itself").all()
+    assert (table["state"] == "complete").any()
 
 
 def test_what_the_judged_arm_sets_itself_cannot_be_searched(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -74,14 +75,16 @@ def fraction(
 ) -> pd.DataFrame:  # fmt: skip
     """A share of the patients, of each class alike: arms of growing shares show whether more images would help.
 
-    Smaller shares lie within larger ones of the same fold, so that each arm adds to the one before.
+    Every patient has a turn, and of the patients with images of a class (or of none) the first are taken. Smaller
+    shares lie within larger ones of the same fold, so that each arm adds to the one before.
     """
     fold = Fold(rows, labels, synthetic, classes, seed)
-    groups = pd.DataFrame({"group": rows["group"].to_numpy(), "kind": [bytes(one) for one in fold.positive]})
-    firsts = groups.drop_duplicates("group")
-    turn = firsts.assign(at=fold.chance().random(len(firsts))).sort_values("at")
-    place, size = turn.groupby("kind").cumcount(), turn.groupby("kind")["group"].transform("size")
-    taken = turn["group"][place < np.ceil(share * size)]
+    has = pd.DataFrame(fold.positive).groupby(rows["group"].to_numpy(), sort=False).any()
+    turn = pd.Series(fold.chance().random(len(has)), index=has.index).sort_values()
+    taken: set[str] = set()
+    for of_class in (*(has[k] for k in has), ~has.any(axis=1)):
+        patients = turn.index[of_class[turn.index]]
+        taken.update(patients[: math.ceil(share * len(patients) - 1e-9)])
     return fold.real(np.asarray(rows["group"].isin(taken), np.int64))
 
 

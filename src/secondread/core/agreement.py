@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from secondread.core.errors import WrongRequest
 from secondread.core.spec import PartRef, Study, Train
 from secondread.core.studydir import slug
@@ -20,6 +22,7 @@ def agree(study: Study) -> None:
         _gans_see_what_is_said(study, arm, balance)
         _every_class_is_drawn(study, arm, balance)
         forbid_mixed_views(arm, train)
+        _of_the_whole_study(study, arm, train)
     _folders_are_apart(study)
 
 
@@ -64,6 +67,13 @@ def forbid_mixed_views(arm: str, train: Train) -> None:
             f"arms: {arm}: train.regime: views of one image cannot be made by augment: {train.augment.name}, which "
             "mixes two"
         )
+
+
+def _of_the_whole_study(study: Study, arm: str, train: Train) -> None:
+    """What one command asks once, an arm cannot have otherwise."""
+    for key in ("engine.devices", "engine.nodes", "search"):
+        if attrgetter(key)(train) != attrgetter(key)(study.train):
+            raise WrongRequest(f"arms: {arm}: train.{key} is that of the whole study: set it under train")
 
 
 def _folders_are_apart(study: Study) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -65,6 +66,20 @@ def why_unwritten(error: OSError, path: Path) -> str:
         return error.strerror
     free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0
     return "No space left on device" if free < LITTLE_SPACE else f"the file could not be written whole ({error})"
+
+
+def set_aside(path: Path) -> None:
+    """Have the disk keep room for all of a file that is going to be written through memory.
+
+    A disk that is found full at such a write kills the process, here it is an `OSError`.
+    """
+    if hasattr(os, "posix_fallocate"):  # not on macOS and Windows
+        with open(path, "rb+") as opened:
+            try:
+                os.posix_fallocate(opened.fileno(), 0, os.fstat(opened.fileno()).st_size)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):  # others: a file system that sets nothing aside
+                    raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:

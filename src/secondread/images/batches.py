@@ -124,8 +124,7 @@ class Batches:
         views: int = 1,
         view_stride: int = 0,
     ) -> None:
-        if sampler.batch % shard[1]:
-            raise WrongRequest(f"train.batch: {sampler.batch} images cannot be shared equally by {shard[1]} processes")
+        self.share = share_of(sampler.batch, shard[1])
         self.stack, self.places, self.sampler, self.device = stack, places, sampler, device
         self.labels = torch.from_numpy(labels)
         self.shard, self.views, self.view_stride = shard, views, view_stride
@@ -149,9 +148,8 @@ class Batches:
 
     def _read(self, step: int) -> Batch:
         rows, passes = self.sampler.at(step)
-        rank, processes = self.shard
-        size = self.sampler.batch // processes
-        rows, passes = rows[rank * size : (rank + 1) * size], passes[rank * size : (rank + 1) * size]
+        mine = slice(self.shard[0] * self.share, (self.shard[0] + 1) * self.share)
+        rows, passes = rows[mine], passes[mine]
         labels = self.labels[rows]
         if self.resident is not None:
             return Batch(torch.empty(0), labels, rows)
@@ -180,6 +178,13 @@ class Batches:
             some = self.places[start : start + stretch]
             held[start : start + len(some)] = torch.from_numpy(self.stack.take(some)).to(self.device)
         return held
+
+
+def share_of(batch: int, processes: int) -> int:
+    """Images of a batch that one of the processes gets; raises `WrongRequest` where they cannot get equally many."""
+    if batch % processes:
+        raise WrongRequest(f"train.batch: {batch} images cannot be shared equally by {processes} processes")
+    return batch // processes
 
 
 def planes(pixels: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondread.core.errors import BadData
-from secondread.core.files import why_unwritten
+from secondread.core.files import set_aside, why_unwritten
 from secondread.core.progress import progress
 from secondread.images.cache import CacheItem
 from secondread.images.decode import DecodePolicy, PixelSpec, Refusal, read_pixels, to_model_input
@@ -69,7 +69,9 @@ def _begin(part: Path, noted: Path, count: int, spec: PixelSpec) -> set[int]:
         part.parent.mkdir(parents=True, exist_ok=True)
         noted.unlink(missing_ok=True)
         np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
+        set_aside(part)
     except OSError as error:
+        part.unlink(missing_ok=True)
         raise BadData(f"cannot write the pixel cache {part}: {why_unwritten(error, part)}") from error
     return set()
 

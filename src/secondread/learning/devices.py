@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MMAP_MAX, TRIM_THRESHOLD = -4, -1  # glibc's M_MMAP_MAX and M_TRIM_THRESHOLD
 KEEP_ALL = 2**31 - 1
+_OWN_THREADS: list[int] = []
+"""Torch's own choice, as long as a study has named another."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +116,15 @@ def machine(engine: Engine | None = None) -> Machine:
 def set_threads(engine: Engine) -> None:
     """Give torch its threads: as many as named, else torch's own choice (OMP_NUM_THREADS or one per core).
 
-    The number decides how sums are split and so the last bits of every result: it never depends on load.
+    The number decides how sums are split and so the last bits of every result: it never depends on load, nor on what
+    an arm or a study before this one has named.
     """
     if engine.threads != "auto":
+        if not _OWN_THREADS:
+            _OWN_THREADS.append(torch.get_num_threads())
         torch.set_num_threads(engine.threads)
+    elif _OWN_THREADS:
+        torch.set_num_threads(_OWN_THREADS.pop())
 
 
 @functools.cache

@@ -57,8 +57,26 @@ def find_trial(weights: str, beside: Path | None = None) -> Path:
     STUDY is the folder of a study, or the name of one that lies beside the study's own folder or in `runs`. Without a
     repeat, fold and seed it is the first finished one.
     """
-    text = weights.removeprefix(TRIAL).rstrip("/")
-    names = text.split("/")
+    places, inside = _places(weights, beside)
+    for place in places:
+        folder = place / "train" / inside
+        finished = [folder] if _is_run(inside.name) else sorted(folder.glob("r*f*s*"))
+        finished = [trial for trial in finished if (trial / "card.json").exists()]
+        if finished:
+            return finished[0]
+    looked = ", ".join(str(place / "train" / inside) for place in dict.fromkeys(places))
+    raise Absent(f"weights: {weights}: no trained trial there (looked in {looked}). Run that study first")
+
+
+def own_trial(weights: str, root: Path) -> str | None:
+    """ARM/MODEL, perhaps with its run, of a trial of the study in `root` itself; None for another study's."""
+    places, inside = _places(weights, root)
+    return inside.as_posix() if root.resolve() in [place.resolve() for place in places] else None
+
+
+def _places(weights: str, beside: Path | None) -> tuple[list[Path], Path]:
+    """The folders that STUDY may stand for, and ARM/MODEL (with its run, where one is named)."""
+    names = weights.removeprefix(TRIAL).rstrip("/").split("/")
     depth = 3 if _is_run(names[-1]) else 2
     if len(names) <= depth or not all(names[-depth:]):
         raise WrongRequest(f"weights: {weights!r} is not of the form trial:STUDY/ARM/MODEL")
@@ -66,14 +84,7 @@ def find_trial(weights: str, beside: Path | None = None) -> Path:
     places = [Path(os.path.expanduser(study)), Path("runs") / study]
     if beside is not None:
         places[1:1] = [beside.parent / study]
-    for place in places:
-        folder = place / "train" / inside
-        finished = [folder] if depth == 3 else sorted(folder.glob("r*f*s*"))
-        finished = [trial for trial in finished if (trial / "card.json").exists()]
-        if finished:
-            return finished[0]
-    looked = ", ".join(str(place / "train" / inside) for place in dict.fromkeys(places))
-    raise Absent(f"weights: {weights}: no trained trial there (looked in {looked}). Run that study first")
+    return places, inside
 
 
 def _is_run(name: str) -> bool:

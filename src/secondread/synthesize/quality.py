@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from secondread.metrics import distances
 from secondread.metrics.neighbours import Copies, copies, prdc
@@ -56,15 +56,20 @@ def baselines(real: Images, seed: int) -> dict[str, Images]:
 
 
 def find_copies(
-    generated: Images, train: Images, extractor: Extractor, unseen: Images | None = None
+    generated: Images,
+    train: Images,
+    extractor: Extractor,
+    unseen: Images | None = None,
+    patients: ArrayLike | None = None,
 ) -> tuple[Copies, NDArray[np.bool_]]:
     """The nearest training image of each generated one, and which generated images repeat it.
 
-    A candidate lies closer in feature space to a training image than the first percentile of training images lie to
-    each other; it is a copy when the pixels also correlate above 0.98. `unseen` are validation images of the class.
+    A candidate lies closer in feature space to a training image than the first percentile of training images of
+    different `patients` lie to each other; it is a copy when the pixels also correlate above 0.98. `unseen` are
+    validation images of the class.
     """
     held_out = None if unseen is None else extractor(unseen)
-    found = copies(extractor(generated), extractor(train), held_out)
+    found = copies(extractor(generated), extractor(train), held_out, patients=patients)
     return found, found.copied & (_correlation(generated, train[found.nearest]) > COPY_CORRELATION)
 
 

@@ -22,7 +22,7 @@ from secondread.core.tables import labels_of, read_table
 from secondread.core.trials import folds
 from secondread.images.cache import PixelCache, open_for, pixel_choices
 from secondread.learning.checkpoints import save_weights
-from secondread.learning.devices import machine
+from secondread.learning.devices import Machine, machine
 from secondread.synthesize import quality
 from secondread.synthesize.extractors import (
     TASK_STEPS,
@@ -71,16 +71,18 @@ def run(study: Study, where: StudyDir) -> None:
             continue
         rows = fold_rows(where, repeat, fold)
         cache = open_for(where, study.synthesize.size, study.train.fit)
+        place = machine(study.train.engine)  # before the first network learns: its judge too takes the study's threads
         judges = _extractors(study, where, rows, cache, repeat, fold)
         for target in waiting:
-            _make(target, study, where, rows, cache, judges)
+            _make(target, study, where, rows, cache, judges, place)
     if wanted:
         _gather(wanted, study, where)
 
 
 def _make(
-    target: Target, study: Study, where: StudyDir, rows: FoldRows, cache: PixelCache, judges: list[Extractor]
-) -> None:
+    target: Target, study: Study, where: StudyDir, rows: FoldRows, cache: PixelCache, judges: list[Extractor],
+    place: Machine,
+) -> None:  # fmt: skip
     unit = _unit(target, study, where)
     folder = unit.folder
     chosen = training_rows(target, rows)
@@ -89,7 +91,6 @@ def _make(
     folder.mkdir(parents=True, exist_ok=True)
     with unit.work((folder / "generator.safetensors", folder / "samples.parquet")):
         material = material_of(chosen, cache, target, rows.dataset.classes)
-        place = machine(study.train.engine)
         # on a GPU only when told: at 64 px it gains nothing there (82 updates/s of a DCGAN in float32, 69 in bfloat16)
         bf16 = place.may_choose or study.train.engine.precision == "bf16"
         training = train_gan(target, study.synthesize, material, judges[0], folder, unit.key(), place.device, bf16)
@@ -112,7 +113,7 @@ def _judge(
     folder = where.gan(target.gan.label, target.name, target.repeat, target.fold, target.seed)
     known = chosen[chosen[f"y_{name}"] == 1]
     real, unseen = cache.take(list(known["row_id"])), _unseen(rows, name, target, cache)
-    found, repeated = quality.find_copies(images, real, judges[0], unseen)
+    found, repeated = quality.find_copies(images, real, judges[0], unseen, known["group"])
     order = quality.closest_pairs(found)
     pairs_montage(images[order], real[found.nearest[order]], folder / f"closest-{name.replace('/', '--')}.png")
     ids = known["row_id"].to_list()
@@ -208,15 +209,19 @@ def _unit(target: Target, study: Study, where: StudyDir) -> Unit:
     settings = as_yaml(study.synthesize)
     for name in ("gans", "for", "seeds", "before_split"):
         del settings[name]
-    policies = [study.arm(arm)[0].options for arm in study.arms]
+    policies = [study.arm(arm)[0] for arm in study.arms]
+    # synthetic_only is written like a top_up to the majority and needs more images
+    needed = [one.options | ({"instead": True} if one.name == "synthetic_only" else {}) for one in policies]
     settings |= {
         "gan": target.gan.as_written(),
         "target": target.name,
         "seed": target.seed,
         "before_split": target.before_split,
-        "needed": [options for options in policies if options.get("from") == target.gan.label],
+        "needed": [options for options in needed if options.get("from") == target.gan.label],
         "fold": [target.repeat, target.fold],
     }
+    if target.name == ALL:
+        settings["compared"] = "class by class"  # before, with as many images of a rare class as of a frequent one
     settings |= pixel_choices(where) | ({"fit": study.train.fit} if study.train.fit != "stretch" else {})
     folder = where.gan(target.gan.label, target.name, target.repeat, target.fold, target.seed)
     return Unit("synthesize", target.title, folder, settings, (where.clean_rows, where.splits))

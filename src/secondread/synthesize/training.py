@@ -126,8 +126,8 @@ class _Record:
         self.checkpoint, self.curve = folder / "checkpoint.safetensors", folder / "curve.csv"
         self.best = folder / "best.safetensors"
         (folder / "sheets").mkdir(parents=True, exist_ok=True)
-        real = material.images[np.random.default_rng(0).permutation(len(material.images))[:SHEET_IMAGES]]
-        stop = True
+        self.compared = np.random.default_rng(0).permutation(len(material.images))[:SHEET_IMAGES]
+        real, stop = material.images[self.compared], True
         self.watch = CollapseWatch(target.title, diversity(real), stop, quiet_until=min(wanted.steps // 4, 1000))
 
     def resume(self, training: GanTraining) -> None:
@@ -157,7 +157,8 @@ class _Record:
         """Write the sheet, its quality and a checkpoint; whether training on may still help."""
         images = self._fixed(training, SHEET_IMAGES)
         save_sheet(images, self.folder / "sheets" / _sheet_name(training.step))
-        diversity = self.watch.look(images, training.step)
+        varied = images if self.material.labels is None else self._beside(training, self.compared)
+        diversity = self.watch.look(varied, training.step)
         told = {"step": training.step, "diversity": diversity} | self._distances(training)
         known = [read_csv(self.curve)] if self.curve.exists() else []
         table = pd.concat([*known, pd.DataFrame([told])])
@@ -184,8 +185,8 @@ class _Record:
 
     def _distances(self, training: GanTraining) -> dict[str, float]:
         count = min(CURVE_IMAGES, len(self.material.images))
-        real = self.material.images[np.random.default_rng(1).permutation(len(self.material.images))[:count]]
-        made = self._fixed(training, count)
+        chosen = np.random.default_rng(1).permutation(len(self.material.images))[:count]
+        real, made = self.material.images[chosen], self._beside(training, chosen)
         ours, theirs = self.judge(real), self.judge(made)
         half = count // 2
         kid = distances.kid(ours, theirs, subset_size=max(half, 2)).value
@@ -205,6 +206,16 @@ class _Record:
             generate(training.averaged, each, self.target.seed, label) for label in range(len(self.material.classes))
         ]
         return np.concatenate(made)[:count]
+
+    def _beside(self, training: GanTraining, chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """As many generated images as real ones are chosen, and each of the class of the real one at its place."""
+        if self.material.labels is None:
+            return self._fixed(training, len(chosen))
+        labels, made = self.material.labels[chosen], np.empty_like(self.material.images[chosen])
+        for label in np.unique(labels):
+            here = labels == label
+            made[here] = generate(training.averaged, int(here.sum()), self.target.seed, int(label))
+        return made
 
 
 def _sheet_name(step: int) -> str:

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
+from secondread.core.errors import WrongRequest
 from secondread.core.limits import BelowOne, NotNegative, Share
 from secondread.core.registry import part
 from secondread.train.loss_types import (
@@ -26,6 +27,8 @@ from secondread.train.loss_types import (
 )
 
 Cap = Annotated[float, Field(ge=1.0)]
+LEAST = 1e-12
+"""Of what is raised to a power: at 0 a power below 1 has no slope."""
 
 
 @part("losses", "cross_entropy")
@@ -119,8 +122,8 @@ def asymmetric(
     def term(logits: Tensor, labels: Tensor) -> Tensor:
         p = logits.sigmoid()
         absent = (1 - p + clip).clamp(max=1.0)
-        positive = functional.logsigmoid(logits) * (1 - p) ** gamma_positive
-        negative = absent.clamp(min=1e-8).log() * (1 - absent) ** gamma_negative
+        positive = functional.logsigmoid(logits) * (1 - p).clamp(min=LEAST) ** gamma_positive
+        negative = absent.clamp(min=1e-8).log() * (1 - absent).clamp(min=LEAST) ** gamma_negative
         return -(labels * positive + (1 - labels) * negative)
 
     return SigmoidLoss(spec, term, "asymmetric")
@@ -140,6 +143,8 @@ class AucMargin(Loss):
 
     def __init__(self, spec: LossSpec, margin: float) -> None:
         refuse_many_classes(spec, "auc_margin")
+        if spec.smoothing:
+            raise WrongRequest("train.label_smoothing: auc_margin ranks images and smooths no label: set it to 0")
         super().__init__(spec.prior)
         self.margin, self.exclusive = margin, spec.exclusive
 
@@ -170,8 +175,8 @@ def _bce(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _complement(log_p: Tensor) -> Tensor:
-    """1 − p, exact for p near 1; kept above 0 where a fractional power would have no slope."""
-    return (-torch.expm1(log_p)).clamp(min=1e-12)
+    """1 − p, exact for p near 1."""
+    return (-torch.expm1(log_p)).clamp(min=LEAST)
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:

@@ -10,25 +10,38 @@ from secondread.core.tables import Dataset, read_dataset
 from secondread.core.trials import Trial, trials
 from secondread.models.build import build_classifier
 from secondread.models.spec import ModelSpec
-from secondread.models.weights import TRIAL
+from secondread.models.weights import TRIAL, own_trial, statistics_of
 from secondread.train.loss_types import LossSpec
 from secondread.train.material import policies_for
-from secondread.train.trial import loss_of, need_two_images
+from secondread.train.trial import loss_of, need_fair_shares
 
 
 def forbid_misfits(study: Study, where: StudyDir) -> None:
     """Raises what the first trial of any arm and model would raise: `WrongRequest` or `Absent`."""
     dataset, channels = read_dataset(where.dataset), int(read_json(where.pixels)["channels"])
-    for trial in {(one.arm, one.model.label): one for one in trials(study, where)}.values():
-        _try(trial, dataset, channels, where)
+    tried: set[tuple[str, str]] = set()
+    before: list[str] = []
+    for trial in trials(study, where):
+        if (trial.arm, trial.model.label) not in tried:
+            _try(trial, dataset, channels, where, _weights(trial, where, before))
+        tried.add((trial.arm, trial.model.label))
+        before.append(trial.name)
 
 
-def _try(trial: Trial, dataset: Dataset, channels: int, where: StudyDir) -> None:
-    """Make its loss and its network, of which nothing is kept. Another trial's weights may be trained only now."""
+def _weights(trial: Trial, where: StudyDir, before: list[str]) -> str:
+    """The weights to try: those of a trial that this study trains before it may not be there yet."""
+    weights = trial.train.weights
+    own = own_trial(weights, where.root) if weights.startswith(TRIAL) else None
+    comes = own is not None and any(f"{name}/".startswith(f"{own}/") for name in before)
+    return "none" if comes else weights
+
+
+def _try(trial: Trial, dataset: Dataset, channels: int, where: StudyDir, weights: str) -> None:
+    """Make its loss and its network, of which nothing is kept."""
     train, count, policies = trial.train, len(dataset.classes), policies_for(trial, dataset)
     spec = LossSpec(dataset.task, (1.0,) * count, (float(count),) * count, train.label_smoothing)
     loss_of(trial, spec, policies)
-    weights = "none" if train.weights.startswith(TRIAL) else train.weights
+    statistics_of(trial.model, weights, normalise=train.normalise, beside=where.root)
     classifier = build_classifier(
         trial.model,
         ModelSpec(count + policies.count("multi_class"), channels, train.size, dataset.task, train.head, True),
@@ -40,4 +53,4 @@ def _try(trial: Trial, dataset: Dataset, channels: int, where: StudyDir) -> None
         beside=where.root,
     )
     here = train.engine.devices
-    need_two_images(trial, classifier, max(launched_processes(), 1 if here == "auto" else here))
+    need_fair_shares(trial, classifier, max(launched_processes(), 1 if here == "auto" else here))

@@ -17,6 +17,7 @@ from secondread.core.registry import resolve
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir
 from secondread.core.trials import Trial
+from secondread.images.batches import share_of
 from secondread.learning.checkpoints import load_weights, save_weights
 from secondread.learning.devices import Machine
 from secondread.learning.lesson import Course, Pace
@@ -26,6 +27,7 @@ from secondread.models.classifier import Classifier
 from secondread.models.spec import ModelSpec
 from secondread.models.weights import statistics_of
 from secondread.train.autoencoder import encoder_for
+from secondread.train.features import forget
 from secondread.train.loss_types import Loss, LossSpec
 from secondread.train.material import LEAKY, Material, material_of, mean_and_std
 from secondread.train.objective import has_batch_norm, without_uncertain_logits
@@ -62,6 +64,7 @@ def train_trial(
         material = material_of(study, where, trial)
         loss = _loss(trial, material)
         classifier = _classifier(where, trial, material, loss, machine)
+    machine.choose_precision(classifier)  # the card tells it, of a training too that was over before a kill
     with Journal(trial, folder / "tensorboard", machine.is_main) as journal:
         journal.begin(classifier, material)
         learning = Learning(trial, material, classifier, loss, machine, folder, key, journal, watch)
@@ -108,14 +111,14 @@ def _classifier(where: StudyDir, trial: Trial, material: Material, loss: Loss, m
     material.forbid_leaks(classifier.origin.content_ids(), f"trial {trial.name}: weights {classifier.origin.text}")
     if train.weights == "none":
         encoder_for(classifier, where, trial, material)
-    need_two_images(trial, classifier, machine.world)
+    need_fair_shares(trial, classifier, machine.world)
     return classifier
 
 
-def need_two_images(trial: Trial, classifier: Classifier, processes: int) -> None:
-    """Raises `WrongRequest` for a batch whose share of one process BatchNorm cannot take statistics over."""
+def need_fair_shares(trial: Trial, classifier: Classifier, processes: int) -> None:
+    """Raises `WrongRequest` for a batch that the processes cannot share, or of whose share BatchNorm cannot learn."""
     train = trial.train
-    if train.batch // processes < 2 and train.regime.name != "head" and has_batch_norm(classifier):
+    if share_of(train.batch, processes) < 2 and train.regime.name != "head" and has_batch_norm(classifier):
         raise WrongRequest(
             f"train.batch: {train.batch} gives a process one image; BatchNorm in {trial.model.name} "
             "cannot learn from it: use at least 2 per process"
@@ -174,6 +177,7 @@ def _finish(study: Study, learning: Learning, outcome: Outcome) -> None:
         parameters=classifier.backbone.parameter_count, precision=learning.machine.precision,
         normalise=trial.train.normalise,
     ).write(folder / "card.json")  # fmt: skip
+    forget(folder)  # of a phase that was killed, or that the study no longer has
     for left in (learning.checkpoint_of, learning.best_of):  # a checkpoint without its best weights could not go on
         for phase in ("head", "full"):
             left(phase).unlink(missing_ok=True)

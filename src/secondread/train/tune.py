@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 import optuna
 import pandas as pd
 
+from secondread.core.arms import merged
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import sha256_of_json, write_with
 from secondread.core.fingerprints import fingerprint
@@ -30,6 +32,7 @@ from secondread.core.studyfile import check_parts, parse_study
 from secondread.core.trials import Trial
 from secondread.core.trials import trials as trials_of
 from secondread.learning.devices import machine
+from secondread.models.catalogue import forbid_misfits
 from secondread.train.launch import train_coders
 from secondread.train.run import trial_unit
 from secondread.train.trial import train_trial
@@ -38,6 +41,8 @@ from secondread.train.tune_journal import RUNNING, next_setting, opened, tried_b
 WARM_UP_TRIALS, WARM_UP_EPOCHS = 5, 2
 """Settings and epochs before any is pruned."""
 CHANGE_THE_LOSS = ("loss", "label_smoothing", "uncertain")
+VERSION = 2
+"""Of what a setting means: one that was tried under another version is not compared with those of this one."""
 
 
 def tune(study: Study, where: StudyDir, trials: int) -> Study:
@@ -68,14 +73,14 @@ def spaces_of(study: Study) -> dict[str, Space]:
     if not spaces:
         example = "{optimiser.lr: {low: 1.0e-4, high: 1.0e-2, log: true}}"
         raise WrongRequest(f"train.search is empty: name what to search, for example {example}")
-    for key, space in spaces.items():
-        _refuse_senseless(study, key, space)
+    for key in spaces:
+        _refuse_senseless(study, key, spaces)
     return spaces
 
 
 def _told_apart_by(study: Study, where: StudyDir) -> str:
     """Digest of all that decides how settings compare: what is searched, and what every trial is trained on."""
-    told: list[Any] = [list(study.train.search.items()), study.train.seeds[0]]
+    told: list[Any] = [VERSION, list(study.train.search.items()), study.train.seeds[0], _watch(study)]
     for trial in trials_of(study, replace(where, only=_judged(study))):
         unit = trial_unit(trial, where)  # an autoencoder's record is left out: each setting trains its own
         told += [
@@ -85,8 +90,8 @@ def _told_apart_by(study: Study, where: StudyDir) -> str:
     return sha256_of_json(told)
 
 
-def _refuse_senseless(study: Study, key: str, space: Space) -> None:
-    """Raise `WrongRequest` where settings could not be compared, or would all train the same."""
+def _refuse_senseless(study: Study, key: str, spaces: dict[str, Space]) -> None:
+    """Raise `WrongRequest` where settings could not be compared or made, or would all train the same."""
     if key in ("early_stop", "early_stop.watch"):
         raise WrongRequest(f"train.search: {key}: what settings are compared by cannot be searched itself")
     if key.split(".")[0] in CHANGE_THE_LOSS and _watch(study) == "val_loss":
@@ -94,31 +99,39 @@ def _refuse_senseless(study: Study, key: str, space: Space) -> None:
             f"train.search: {key} changes what a validation loss of 1 means, so that the best cannot be told by it; "
             "set train.early_stop: {watch: auroc}"
         )
-    arm = _baseline(study)
-    first, last = (with_settings(study, {key: space.written(end)}).arm(arm)[1] for end in space.ends)
-    if first == last and space.ends[0] != space.ends[1]:
+    arm, first = _baseline(study), {name: space.written(space.drawn[0]) for name, space in spaces.items()}
+    tried = [with_settings(study, first | {key: spaces[key].written(one)}).arm(arm)[1] for one in spaces[key].drawn]
+    for train in tried:
+        forbid_misfits(train)
+    if len(tried) > 1 and all(train == tried[0] for train in tried):
         raise WrongRequest(f"train.search: {key}: the arm {arm}, by which settings are judged, sets it itself")
 
 
 def with_settings(study: Study, settings: dict[str, Any]) -> Study:
-    """The study with dotted keys of `train` set; raises `WrongRequest` when it is not valid then."""
+    """The study with dotted keys of `train` set, a part before its options; raises `WrongRequest` when it is not valid
+    then."""
     written = as_yaml(study)
-    for key, value in settings.items():
-        _set(written["train"], key.split("."), value)
+    for key in sorted(settings, key=lambda key: (key.count("."), not key.endswith(".name"))):
+        name, *inside = key.split(".")
+        value = settings[key]
+        for inner in reversed(inside):
+            value = {inner: value}
+        written["train"][name] = merged(written["train"], {name: value})[name] if inside else value
     changed = parse_study(written, "tune")
     check_parts(changed)
     return changed
 
 
 def _one(search: optuna.Study, study: Study, where: StudyDir, spaces: dict[str, Space]) -> None:
-    """Try one setting; what it cannot do (memory, NaN) is noted, not fatal."""
+    """Try one setting; what it cannot do (memory, NaN, a loss for other tasks) is noted, not fatal."""
     asked = next_setting(search, {key: space.distribution for key, space in spaces.items()}, study.train.seeds[0])
     try:
         changed = with_settings(study, _settings(spaces, asked.params))
         value = _judge(changed, where, asked)
     except optuna.TrialPruned:
         search.tell(asked, state=optuna.trial.TrialState.PRUNED)
-    except BadData as error:
+    except (BadData, WrongRequest) as error:
+        say(f"tune {asked.number + 1}: {_settings(spaces, asked.params)}: failed: {error}")
         asked.set_user_attr("error", str(error))
         search.tell(asked, state=optuna.trial.TrialState.FAIL)
     else:
@@ -175,7 +188,8 @@ def _baseline(study: Study) -> str:
 
 
 def _watch(study: Study) -> str:
-    stop = study.train.early_stop
+    """What a setting is judged by: what the judged arm, which may have its own, chooses its epoch by."""
+    stop = study.arm(_baseline(study))[1].early_stop
     return f"val_{stop.watch}" if stop else "val_loss"
 
 
@@ -187,11 +201,11 @@ class Space:
     choices: tuple[Any, ...] | None = None
 
     @property
-    def ends(self) -> tuple[Any, Any]:
-        """The first and the last of what can be drawn."""
+    def drawn(self) -> Sequence[Any]:
+        """All that can be drawn, of a range its ends."""
         if self.choices is None:
             return self.distribution.low, self.distribution.high
-        return 0, len(self.choices) - 1
+        return range(len(self.choices))
 
     def written(self, drawn: Any) -> Any:
         """The drawn value as a study file has it."""
@@ -215,17 +229,6 @@ def _space(key: str, written: Any) -> Space:
 
 def _settings(spaces: dict[str, Space], params: dict[str, Any]) -> dict[str, Any]:
     return {key: spaces[key].written(drawn) for key, drawn in params.items()}
-
-
-def _set(section: dict[str, Any], keys: list[str], value: Any) -> None:
-    """Set a dotted key; a part that was written by its name alone becomes a mapping when an option of it is set."""
-    first, *rest = keys
-    if not rest:
-        section[first] = value
-        return
-    if isinstance(section.get(first), str):
-        section[first] = {"name": section[first]}
-    _set(section.setdefault(first, {}), rest, value)
 
 
 def _write(search: optuna.Study, spaces: dict[str, Space], path: Path) -> None:
