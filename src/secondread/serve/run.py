@@ -90,7 +90,9 @@ def _prepare(bundles: list[Path]) -> None:
         call_command("createcachetable", verbosity=0)
         from secondread.serve.bundles.register import register
 
-        register(bundles)
+        for row in register(bundles):
+            if not row.active:
+                print(f"secondread: {row.name} is not offered: an operator withdrew it", file=sys.stderr)
     except DatabaseError as error:
         raise Absent(f"the database cannot be used: {' '.join(str(error).split())[:200]}") from error
     finally:

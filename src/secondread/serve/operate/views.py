@@ -108,8 +108,9 @@ def change_bundle(request: HttpRequest, sha256: str) -> HttpResponse:
     audience = request.POST.get("downloads", NOBODY)
     if audience not in (NOBODY, EVERYONE, CHOSEN):
         raise Http404
-    bundle.active, bundle.downloads = "active" in request.POST, audience
-    bundle.save(update_fields=["active", "downloads"])
+    bundle.active, bundle.withdrawn = "active" in request.POST, "active" not in request.POST
+    bundle.downloads = audience
+    bundle.save(update_fields=["active", "withdrawn", "downloads"])
     names = {name for name in request.POST.get("downloaders", "").replace(",", " ").split() if name}
     people = list(User.objects.filter(username__in=names))
     bundle.downloaders.set(people)
