@@ -16,8 +16,8 @@ from secondread.serve.bundles.offer import on_offer
 from secondread.serve.reads import door
 from secondread.serve.reads.admission import PLACES, RETRY_SECONDS, Busy
 from secondread.serve.reads.awaiting import await_end
-from secondread.serve.reads.jail import OutOfSpace
 from secondread.serve.reads.own import reads_now
+from secondread.serve.reads.places import OutOfSpace
 from secondread.serve.reads.streaming import StreamedFile, streamed_body
 
 FILE_TYPES = ("application/dicom", "application/octet-stream", "application/zip")
