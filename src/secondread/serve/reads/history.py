@@ -14,11 +14,14 @@ from django.http import QueryDict
 
 from secondread.serve.accounts.models import User
 from secondread.serve.bundles.models import RegisteredBundle
+from secondread.serve.pages.fields import Digest, typed
 from secondread.serve.reads.models import Read, State
 from secondread.serve.reads.own import first_of
 
 PAGE = 24
 COUNT_UP_TO = 1000
+PLACE = r"^([0-9T:.-]{19,26}[+ ]00:00~[0-9a-f-]{36})?$"
+"""Where a page ended, as `_place` reads it."""
 
 
 @dataclass
@@ -49,9 +52,9 @@ def search_of(query: QueryDict) -> Search:
     state = query.get("state", "")
     bundle = query.get("bundle", "")
     return Search(
-        words=query.get("q", "").strip()[:100],
+        words=typed(query, "q")[:100],
         state=state if state in State.values else "",
-        bundle=bundle if re.fullmatch(r"[0-9a-f]{64}", bundle) else "",
+        bundle=bundle if re.fullmatch(Digest.regex, bundle) else "",
         since=_day(query.get("since", "")),
         until=_day(query.get("until", "")),
         batch=_identifier(query.get("batch", "")),
@@ -72,7 +75,7 @@ def found(user: User, search: Search) -> QuerySet[Read]:
         reads = reads.filter(created__gte=_midnight(search.since))
     if search.until:
         reads = reads.filter(created__lt=_midnight(search.until) + timedelta(days=1))
-    for word in search.words.replace("\0", "").split():
+    for word in search.words.split():
         forms = _spellings(word)
         told = reduce(or_, (Q(image__name__icontains=form) | Q(decision__icontains=form) for form in forms))
         reads = reads.filter(told | Q(image__content_id__istartswith=word))
