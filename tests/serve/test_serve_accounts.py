@@ -215,6 +215,22 @@ def test_leaving_takes_everything_along(as_alice: Client, alice: User, bundle: A
     assert AuditEvent.objects.filter(action="account deleted", actor=alice.pk).exists()
 
 
+def test_the_log_says_an_account_is_deleted_only_when_it_is(
+    as_alice: Client, alice: User, bundle: Any, submit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from secondread.serve.reads.places import image_path
+
+    def away(self: User) -> None:
+        raise RuntimeError("something stands in the way")
+
+    read = submit(as_alice, bundle)
+    as_alice.raise_request_exception = False
+    monkeypatch.setattr(User, "delete", away)
+    assert as_alice.post("/account/leave", {"password": PASSWORD}).status_code == 500
+    assert not AuditEvent.objects.filter(action="account deleted").exists()
+    assert image_path(read.image_id).exists()
+
+
 def test_without_mail_nobody_is_sent_to_the_mail(client: Client, db: None) -> None:
     assert "operator of this site can set a new one" in client.get("/accounts/login/").content.decode()
     assert not mail.outbox

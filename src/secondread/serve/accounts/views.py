@@ -80,7 +80,6 @@ def leave(request: HttpRequest) -> HttpResponse:
     if not spend_check(user.username) or not user.check_password(request.POST.get("password", "")):
         messages.error(request, "The password is not right; nothing was deleted.")
         return redirect("account")
-    record(request, "account deleted", f"user {user.pk}")
     logout(request)
-    delete_account(user)
+    delete_account(request, user)
     return redirect("welcome")
