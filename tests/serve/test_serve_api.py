@@ -65,6 +65,24 @@ def test_the_same_image_again_is_the_same_read_and_done_at_once(api: Client, bun
     assert again.json()["reads"][0]["id"] == first["id"]
 
 
+def test_all_readings_are_waited_for_whichever_ended_before(
+    api: Client, bundle: Any, work: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent(api, png(disc(40)))
+    work()
+    waited = []
+
+    def until_it_ends(read: Read, seconds: float) -> None:
+        waited.append(read.pending)
+        work()
+
+    monkeypatch.setattr("secondread.serve.api.submitting.await_end", until_it_ends)
+    files = {"new.png": png(disc(41)), "newer.png": png(disc(42)), "known.png": png(disc(40))}
+    answer = api.post("/api/reads?wait=5", zipped(files), "application/zip")
+    assert (answer.status_code, waited) == (200, [True])
+    assert len(answer.json()["reads"]) == 3
+
+
 def test_an_archive_is_answered_file_by_file(api: Client, bundle: Any) -> None:
     told = sent(api, zipped({"a.png": png(disc(40)), "b.dcm": dicom(disc(41)), "c.txt": b"no"})).json()
     assert [read["file"] for read in told["reads"]] == ["a.png", "b.dcm"]

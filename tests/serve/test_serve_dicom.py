@@ -272,6 +272,6 @@ def test_reports_reach_the_archive_and_are_looked_for(
 def test_an_archive_that_is_away_is_said_so(settings: Any, as_alice: Client, bundle: Any, submit: Any) -> None:
     read = submit(as_alice, bundle)
     assert as_alice.post(f"/reads/{read.id}/send").status_code == 404
-    settings.PACS_URL = "http://127.0.0.1:9/none"
-    answer = as_alice.post(f"/reads/{read.id}/send", follow=True)
-    assert "did not take the report" in answer.content.decode()
+    for settings.PACS_URL in ("http://127.0.0.1:9/none", "http://", "http://archive:port/dicom-web"):
+        answer = as_alice.post(f"/reads/{read.id}/send", follow=True)
+        assert "did not take the report" in answer.content.decode()
