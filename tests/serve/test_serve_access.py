@@ -21,7 +21,7 @@ from secondread.serve.reads.reading import unpacked_heat
 OPEN = {"", "about/", "health/live", "health/ready", "api/limits", "api/openapi.json"}
 """For everybody."""
 OWN = {
-    "read/", "reads/", "reads/export.csv", "reads/export.jsonl", "reads/delete", "models/", "models/<str:sha256>/",
+    "read/", "reads/", "reads/export.csv", "reads/export.jsonl", "reads/delete", "models/", "models/<digest:sha256>/",
     "account/", "account/choices", "account/tokens", "account/leave",
 }  # fmt: skip
 """For whoever is logged in, about themselves."""
@@ -29,16 +29,16 @@ OWNED = {
     f"reads/<uuid:identifier>/{rest}"
     for rest in ("", "state", "delete", "again", "feedback", "pixels", "heatmap", "thumbnail.png", "reading.json",
                  "report.pdf", "report.dcm", "capture.dcm", "send")
-} | {"account/tokens/<int:number>/revoke", "models/<str:sha256>/download"}  # fmt: skip
+} | {"account/tokens/<int:number>/revoke", "models/<digest:sha256>/download"}  # fmt: skip
 """For the owner of what is named in the address; for others it does not exist."""
 OPERATED = {
-    "operate/", "operate/users", "operate/users/<int:number>", "operate/bundles", "operate/bundles/<str:sha256>",
+    "operate/", "operate/users", "operate/users/<int:number>", "operate/bundles", "operate/bundles/<digest:sha256>",
     "operate/reads", "operate/audit",
 }  # fmt: skip
 BY_TOKEN = {"api/bundles", "api/reads", "api/reads/<uuid:identifier>", "api/reads/<uuid:identifier>/heatmap"}
 POSTED = {
     "reads/delete", "account/choices", "account/tokens", "account/leave", "account/tokens/<int:number>/revoke",
-    "operate/users/<int:number>", "operate/bundles/<str:sha256>",
+    "operate/users/<int:number>", "operate/bundles/<digest:sha256>",
     *(f"reads/<uuid:identifier>/{deed}" for deed in ("delete", "again", "feedback", "send")),
 }  # fmt: skip
 
@@ -60,7 +60,7 @@ def filled(address: str, read: Read, token: int, person: int) -> str:
     number = token if "tokens" in address else person
     return "/" + (
         address.replace("<uuid:identifier>", str(read.id))
-        .replace("<str:sha256>", read.bundle_id)
+        .replace("<digest:sha256>", read.bundle_id)
         .replace("<int:number>", str(number))
     )
 
@@ -174,6 +174,23 @@ def test_uploading_needs_the_forms_token(alice: User, bundle: RegisteredBundle) 
     client = Client(enforce_csrf_checks=True)
     client.force_login(alice)
     assert client.post("/read/", {"bundle": bundle.sha256}).status_code == 403
+
+
+def test_signs_that_no_database_holds_are_no_error_of_ours(
+    world: Any, as_alice: Client, as_operator: Client, bundle: RegisteredBundle
+) -> None:
+    """PostgreSQL refuses them; whatever is asked for with them is not there."""
+    read, place = world[0], f"/operate/bundles/{bundle.sha256}"
+    for path in ("/models/%00/", "/models/%00/download", "/models/x/", f"/models/{bundle.sha256.upper()}/"):
+        assert as_alice.get(path).status_code == 404
+    assert as_operator.post("/operate/bundles/%00").status_code == 404
+    assert as_alice.post(f"/reads/{read.id}/again", {"bundle": "\0"})["Location"] == f"/reads/{read.id}/"
+    assert as_alice.post("/account/tokens", {"label": "a\0b"}).status_code == 200
+    for path in ("/operate/users?q=%00", "/operate/audit?action=%00&actor=%00"):
+        assert as_operator.get(path).status_code == 200
+    assert as_alice.get("/reads/?q=%00a&state=%00&bundle=%00&batch=%00&after=%00").status_code == 200
+    as_operator.post(place, {"downloads": "chosen", "downloaders": "ali\0ce, nobody"})
+    assert [person.username for person in bundle.downloaders.all()] == ["alice"]
 
 
 def test_somebody_shut_out_is_out_at_once(world: Any, as_alice: Client, alice: User, as_operator: Client) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, hotp_value, yield_hotp_counters_from_time
 from django.core import mail
 from django.core.cache import cache
@@ -100,6 +101,20 @@ def test_a_second_factor_is_asked_for_and_kept_sealed(
     second = Client()
     log_in(second, "alice", PASSWORD)
     assert second.post("/accounts/2fa/authenticate/", {"code": code}).status_code == 200  # it was used up
+
+
+def test_recovery_codes_can_be_read_from_the_page(as_alice: Client, alice: User) -> None:
+    """Who loses the telephone has nothing but them."""
+    TOTP.activate(alice, "JBSWY3DPEHPK3PXP")
+    codes = RecoveryCodes.activate(alice).get_unused_codes()
+    as_alice.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    page = as_alice.get("/accounts/2fa/recovery-codes/").content.decode()
+    area = re.search(r"<textarea[^>]*>([^<]*)</textarea>", page)
+    assert area is not None
+    assert area.group(1).split() == codes
+    client = Client()
+    log_in(client, "alice", PASSWORD)
+    assert client.post("/accounts/2fa/authenticate/", {"code": area.group(1).split()[0]})["Location"] == "/read/"
 
 
 def test_an_account_takes_so_many_codes_an_hour_from_all_addresses(alice: User, as_operator: Client) -> None:
@@ -198,6 +213,22 @@ def test_leaving_takes_everything_along(as_alice: Client, alice: User, bundle: A
     assert not StoredImage.objects.exists()
     assert not image_path(read.image_id).exists()
     assert AuditEvent.objects.filter(action="account deleted", actor=alice.pk).exists()
+
+
+def test_the_log_says_an_account_is_deleted_only_when_it_is(
+    as_alice: Client, alice: User, bundle: Any, submit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from secondread.serve.reads.places import image_path
+
+    def away(self: User) -> None:
+        raise RuntimeError("something stands in the way")
+
+    read = submit(as_alice, bundle)
+    as_alice.raise_request_exception = False
+    monkeypatch.setattr(User, "delete", away)
+    assert as_alice.post("/account/leave", {"password": PASSWORD}).status_code == 500
+    assert not AuditEvent.objects.filter(action="account deleted").exists()
+    assert image_path(read.image_id).exists()
 
 
 def test_without_mail_nobody_is_sent_to_the_mail(client: Client, db: None) -> None:

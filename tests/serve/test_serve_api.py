@@ -65,6 +65,24 @@ def test_the_same_image_again_is_the_same_read_and_done_at_once(api: Client, bun
     assert again.json()["reads"][0]["id"] == first["id"]
 
 
+def test_all_readings_are_waited_for_whichever_ended_before(
+    api: Client, bundle: Any, work: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent(api, png(disc(40)))
+    work()
+    waited = []
+
+    def until_it_ends(read: Read, seconds: float) -> None:
+        waited.append(read.pending)
+        work()
+
+    monkeypatch.setattr("secondread.serve.api.submitting.await_end", until_it_ends)
+    files = {"new.png": png(disc(41)), "newer.png": png(disc(42)), "known.png": png(disc(40))}
+    answer = api.post("/api/reads?wait=5", zipped(files), "application/zip")
+    assert (answer.status_code, waited) == (200, [True])
+    assert len(answer.json()["reads"]) == 3
+
+
 def test_an_archive_is_answered_file_by_file(api: Client, bundle: Any) -> None:
     told = sent(api, zipped({"a.png": png(disc(40)), "b.dcm": dicom(disc(41)), "c.txt": b"no"})).json()
     assert [read["file"] for read in told["reads"]] == ["a.png", "b.dcm"]
@@ -147,6 +165,9 @@ def test_faults_have_one_form(api: Client, bundle: Any) -> None:
         (api.post("/api/reads", b"hello", "image/png"), "not_an_image"),
         (api.post("/api/reads?bundle=0", png(disc()), "image/png"), "no_bundle"),
         (api.get("/api/reads?status=odd"), "invalid"),
+        (api.get("/api/reads?bundle=odd"), "invalid"),
+        (api.get("/api/reads?after=odd"), "invalid"),
+        (api.get("/api/reads?after=2026-02-31T00:00:00%2B00:00~00000000-0000-4000-8000-000000000000"), "no_place"),
         (Client().get("/api/reads"), "unauthorized"),
         (api.get("/api/reads/00000000-0000-4000-8000-000000000000"), "not_found"),
         (api.get("/api/nothing"), "404"),
@@ -210,8 +231,8 @@ def test_whatever_is_sent_the_description_holds(token: dict[str, str], bundle: A
         @hypothesis_settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.generate], database=None,
                              suppress_health_check=list(HealthCheck))  # fmt: skip
         def holds(case: Any) -> None:
-            # random bytes fit the description of a file and are still no image
-            unfit = [positive_data_acceptance] if case.method == "POST" else []
+            # random bytes fit the description of a file and are still no image, nor is every date in the calendar
+            unfit = [positive_data_acceptance] if case.path == "/api/reads" else []
             case.call_and_validate(headers=token, excluded_checks=unfit)
 
         holds()

@@ -108,6 +108,38 @@ def test_from_sign_up_to_deletion(chromium: Any, running_site: Any, image: Path)
     assert (visitor.complaints, visitor.strangers) == ([], [])
 
 
+def test_the_viewer_works_by_keys_and_single_letters_can_be_switched_off(
+    chromium: Any, running_site: Any, image: Path
+) -> None:
+    """WCAG 2.1.1: what dragging does, keys do; 2.1.4: who dictates must not press keys by speaking."""
+    visitor = Visitor(chromium, running_site, "typist", timezone_id="Asia/Tokyo")
+    page = visitor.page
+    visitor.sign_up()
+    page.set_input_files("#image", image)
+    page.wait_for_url("**/reads/*/")
+    page.wait_for_selector(".loading", state="detached")
+    page.focus("canvas")
+    plain = colours(page, whole=True)
+    for _ in range(9):
+        page.keyboard.press("Shift+ArrowDown")
+    assert page.input_value("[data-do=window]") == "hand"
+    assert colours(page, whole=True) != plain
+    page.keyboard.press("?")
+    page.uncheck("[data-do=everywhere]")
+    page.keyboard.press("Escape")
+    page.reload()
+    page.wait_for_selector(".loading", state="detached")
+    pressed = "document.querySelector('[data-do=invert]').ariaPressed"
+    page.keyboard.press("i")
+    assert page.evaluate(pressed) == "false"
+    page.focus("canvas")
+    page.keyboard.press("i")
+    assert page.evaluate(pressed) == "true"
+    page.goto(f"{running_site.address}/reads/")
+    assert page.input_value("[name=zone]") == "Asia/Tokyo"
+    assert visitor.complaints == []
+
+
 def test_dropping_pasting_and_bad_files(chromium: Any, running_site: Any, image: Path, tmp_path: Path) -> None:
     visitor = Visitor(chromium, running_site, "dropper")
     page = visitor.page

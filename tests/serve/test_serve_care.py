@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from django.conf import settings as site
+from django.contrib.sessions.models import Session
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import DatabaseError, OperationalError, connection, transaction
 from django.test import Client
@@ -22,7 +23,8 @@ from django.utils import timezone
 from serve_pictures import disc, png
 
 from secondread.core.errors import WrongRequest
-from secondread.serve.accounts.models import User
+from secondread.serve.accounts.lockout import WINDOW, key_of, spend_check
+from secondread.serve.accounts.models import LoginAttempts, User
 from secondread.serve.audit.models import AuditEvent
 from secondread.serve.audit.record import record
 from secondread.serve.bundles.models import RegisteredBundle
@@ -32,8 +34,9 @@ from secondread.serve.health import views as health
 from secondread.serve.limits import Limits
 from secondread.serve.reads.door import Vanished, read_again
 from secondread.serve.reads.models import Read, State, StoredImage, Worker
+from secondread.serve.reads.places import image_path
 from secondread.serve.reads.queue import give_up, waiting
-from secondread.serve.reads.sweeping import sweep
+from secondread.serve.reads.sweeping import TURNS, sweep
 from secondread.serve.reports.pdf import PdfPage, broken
 
 
@@ -138,6 +141,32 @@ def test_sweeping_removes_what_belongs_to_nothing(as_alice: Client, bundle: Any,
     assert sweep() == 2
     assert as_alice.get(f"/reads/{read.id}/pixels").status_code == 200
     assert not Worker.objects.exists()
+
+
+def test_sweeping_by_turns_looks_everywhere_once(db: None, alice: User) -> None:
+    kept = StoredImage.objects.create(owner=alice, content_id="0" * 64)
+    names = [uuid.UUID(int=number << 120 | 1) for number in range(256)]
+    for identifier in (*names, kept.id):
+        image_path(identifier).parent.mkdir(exist_ok=True)
+        image_path(identifier).touch()
+    (site.FOLDER.incoming / "lost+found").mkdir()  # of whoever made the folder a disk of its own
+    removed = [sweep(age=-1.0, turn=turn) for turn in range(5, 5 + TURNS)]
+    (site.FOLDER.incoming / "lost+found").rmdir()
+    assert removed == [256 // TURNS] * TURNS
+    assert [path.stem for path in site.FOLDER.images.rglob("*.npz")] == [kept.id.hex]
+
+
+def test_what_has_run_out_is_forgotten(as_alice: Client, alice: User) -> None:
+    """Sessions of a hospital's browsers and names that somebody tried would gather for ever."""
+    logged_out = Client()
+    logged_out.force_login(alice)
+    Session.objects.filter(session_key=logged_out.session.session_key).update(expire_date=timezone.now())
+    assert spend_check("tried once")
+    assert spend_check("alice")
+    LoginAttempts.objects.filter(key=key_of("tried once")).update(since=timezone.now() - 2 * WINDOW)
+    sweep(turn=0)
+    assert [session.session_key for session in Session.objects.all()] == [as_alice.session.session_key]
+    assert [count.key for count in LoginAttempts.objects.all()] == [key_of("alice")]
 
 
 @pytest.fixture

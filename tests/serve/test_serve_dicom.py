@@ -44,6 +44,8 @@ SOURCES = {
     "sixteen bits, inverted": dicom(disc().astype(np.uint16) * 200, inverted=True),
     "of a hand": dicom(disc(50), BodyPartExamined="HAND", Laterality="L", ViewPosition=""),
     "without orientation": dicom(disc(51), PatientOrientation=""),
+    "oblique": dicom(disc(52), BodyPartExamined="BREAST", Laterality="L", PatientOrientation=["A", "FR"]),
+    "of a class that is retired": dicom(disc(53), SOPClassUID="1.2.840.10008.5.1.4.1.1.6", Modality="US"),
 }
 
 
@@ -103,6 +105,34 @@ def test_a_report_about_a_picture_refers_to_the_capture(as_alice: Client, bundle
     (series,) = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
     assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == capture.SOPInstanceUID
     assert (report.PatientID, report.StudyInstanceUID) == (capture.PatientID, capture.StudyInstanceUID)
+
+
+@pytest.mark.parametrize(
+    ("told", "written"), [(["A", "FR"], ["A", "FR"]), (["L", "F"], ["L", "F"]), ("", ""), (["LR", "AA"], "")]
+)
+def test_sides_are_those_of_the_image_or_unknown(
+    told: Any, written: Any, as_alice: Client, bundle: Any, submit: Any
+) -> None:
+    """Viewers draw letters for left and right from them."""
+    made = both(as_alice, submit(as_alice, bundle, dicom(disc(), PatientOrientation=told)))
+    assert pydicom.dcmread(io.BytesIO(made["capture"])).PatientOrientation == written
+    assert pydicom.dcmread(io.BytesIO(made["report"])).Modality == "SR"
+
+
+@pytest.mark.parametrize(("keeps", "number"), [(False, None), (True, "P-7"), (True, ""), (True, "7\0 8")])
+def test_a_study_is_of_one_patient(
+    keeps: bool, number: str | None, as_alice: Client, bundle: Any, submit: Any, settings: Any
+) -> None:
+    """An archive takes a study under another number for another study."""
+    settings.KEEP_UIDS = keeps
+    found = set()
+    for at in range(2):
+        image = dicom(disc(60 + at), SOPInstanceUID=f"1.2.3.4.5.{at}", PatientID=number or "")
+        for content in both(as_alice, submit(as_alice, bundle, image)).values():
+            made = pydicom.dcmread(io.BytesIO(content))
+            found.add((made.StudyInstanceUID, made.PatientID))
+    ((_, patient),) = found
+    assert patient.startswith("SR-") if number is None else patient == number.replace("\0", "")
 
 
 @pytest.mark.skipif(not shutil.which("dcm2pnm"), reason="dcm2pnm (dcmtk) is not installed")
@@ -242,6 +272,6 @@ def test_reports_reach_the_archive_and_are_looked_for(
 def test_an_archive_that_is_away_is_said_so(settings: Any, as_alice: Client, bundle: Any, submit: Any) -> None:
     read = submit(as_alice, bundle)
     assert as_alice.post(f"/reads/{read.id}/send").status_code == 404
-    settings.PACS_URL = "http://127.0.0.1:9/none"
-    answer = as_alice.post(f"/reads/{read.id}/send", follow=True)
-    assert "did not take the report" in answer.content.decode()
+    for settings.PACS_URL in ("http://127.0.0.1:9/none", "http://", "http://archive:port/dicom-web"):
+        answer = as_alice.post(f"/reads/{read.id}/send", follow=True)
+        assert "did not take the report" in answer.content.decode()

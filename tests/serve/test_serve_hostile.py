@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import random
+import resource
 import signal
 import stat
 import threading
@@ -230,6 +231,26 @@ def test_a_disk_that_is_found_full_when_written_out_keeps_nothing(
     assert (answer.status_code, answer.json()["code"]) == (507, "disk_full")
     alice.refresh_from_db()
     assert alice.stored_bytes == 0
+    assert nothing_is_left()
+
+
+@pytest.mark.parametrize("way", ["form", "program's form", "body"])
+def test_a_disk_that_is_full_while_a_file_arrives_is_said_so(
+    way: str, as_alice: Client, token: dict[str, str], bundle: Any
+) -> None:
+    content, (soft, hard) = bytes(9 << 20), resource.getrlimit(resource.RLIMIT_FSIZE)
+    image = SimpleUploadedFile("y.png", content)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, hard))  # no file of this process becomes larger
+    try:
+        if way == "form":
+            answer = as_alice.post("/read/", {"bundle": bundle.sha256, "image": image}, HTTP_ACCEPT="application/json")
+        elif way == "body":
+            answer = Client().post("/api/reads", content, content_type="image/png", headers=token)
+        else:
+            answer = Client().post("/api/reads", {"image": image}, headers=token)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (answer.status_code, answer.json()["code"]) == (507, "disk_full")
     assert nothing_is_left()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -237,6 +238,19 @@ def test_bells_ring_for_who_listens_and_forget_the_dead(tmp_path: Any) -> None:
     os.mkfifo(path)
     ring(tmp_path, WORK, about)
     assert not path.exists()
+
+
+def test_who_ends_while_it_is_rung_disturbs_nobody(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else an upload that was taken in would be answered as an error, or a worker end."""
+    leaving, opened = Listener(tmp_path, WORK), os.open
+
+    def open_and_leave(path: Any, flags: int) -> int:
+        handle = opened(path, flags)
+        leaving.close()
+        return handle
+
+    monkeypatch.setattr("secondread.serve.reads.bells.os.open", open_and_leave)
+    ring(tmp_path, WORK, uuid.uuid4())
 
 
 def test_a_waiting_thread_is_woken_by_its_read_alone(tmp_path: Any) -> None:

@@ -12,6 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
+from django.http.request import split_domain_port, validate_host
 from django.test import Client
 
 from secondread.core.errors import WrongRequest
@@ -19,6 +20,7 @@ from secondread.serve.accounts.models import User
 from secondread.serve.charset import refuse_narrow_letters
 from secondread.serve.folder import DataFolder
 from secondread.serve.newer import refuse_newer_database
+from secondread.serve.run import _settle
 
 
 def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -72,6 +74,14 @@ def test_a_database_driver_that_is_not_installed_is_named(tmp_path: Path, bundle
     )  # fmt: skip
     assert told.returncode == 4, told.stderr
     assert "secondread[mysql]" in told.stderr
+
+
+def test_the_site_answers_to_the_address_it_listens_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    for host, name in (("fd00::5", "[fd00::5]:8000"), ("10.0.0.7", "10.0.0.7:8000"), ("::", "any.example:8000")):
+        monkeypatch.setattr("os.environ", {})
+        _settle(host, None)
+        known = os.environ["SECONDREAD_HOSTS"].split(",")
+        assert validate_host(split_domain_port(name)[0], known), (name, known)
 
 
 def test_hosts_may_be_separated_by_commas_and_spaces(tmp_path: Path) -> None:
@@ -152,6 +162,8 @@ def test_the_command_makes_nobody_by_mistake(db: None, alice: User, monkeypatch:
         call_command("operator", "olga")
     with pytest.raises(CommandError, match="no user name"):
         call_command("operator", "olga smith")
+    with pytest.raises(CommandError, match="no user 'alcie'"):
+        call_command("operator", "alcie", "--password")
     call_command("operator", "Alice", "--password")  # she forgot it; whoever logs in may write the name so
     (user,) = User.objects.all()
     assert (user.username, user.is_staff) == ("alice", False)

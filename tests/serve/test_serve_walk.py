@@ -207,6 +207,28 @@ def test_history_searches_filters_and_turns_pages(
         assert as_alice.get(f"/reads/{odd}").status_code == 200
 
 
+@pytest.mark.parametrize("page", ["", "export.csv"])
+def test_the_days_of_a_search_are_those_that_the_browser_shows(
+    page: str, as_alice: Client, bundle: RegisteredBundle, submit: Submit
+) -> None:
+    read = submit(as_alice, bundle)
+    Read.objects.update(created="2026-11-29T23:00:00Z")  # eight in the morning of the 30th in Tokyo
+
+    def found(query: str) -> bool:
+        answer = as_alice.get(f"/reads/{page}?{query}")
+        content = b"".join(answer.streaming_content) if answer.streaming else answer.content
+        return str(read.id) in content.decode()
+
+    assert found("since=2026-11-30&until=2026-11-30&zone=Asia/Tokyo")
+    assert not found("until=2026-11-29&zone=Asia/Tokyo")
+    assert found("since=2026-11-29&until=2026-11-29")
+    assert not found("since=2026-11-30&zone=America/New_York")
+    for odd in ("zone=Asia", "zone=../etc/passwd", "zone=%00", "zone=Nowhere/None", f"zone={'x' * 9999}"):
+        assert found(f"since=2026-11-29&until=2026-11-29&{odd}")
+    for day in ("0001-01-01", "9999-12-30"):
+        assert as_alice.get(f"/reads/{page}?since={day}&until={day}&zone=Asia/Tokyo").status_code == 200
+
+
 def test_exports_hold_what_the_page_shows(as_alice: Client, bundle: RegisteredBundle, submit: Submit) -> None:
     read = submit(as_alice, bundle)
     told = json.loads(as_alice.get(f"/reads/{read.id}/reading.json").content)

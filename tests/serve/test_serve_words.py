@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.template.loader import render_to_string
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from serve_pictures import png
+from serve_pictures import disc, png
 
+from secondread.models.bundle.engines import ENGINES, installed
+from secondread.serve.bundles.shelf import Shelf
 from secondread.serve.dicom.structured import ABSENT, INDETERMINATE, _presence
 from secondread.serve.reads.models import Read, State, StoredImage
 from secondread.serve.reads.queue import Result, claim, finish
+from secondread.serve.reads.reading import read_image
+from secondread.serve.reads.words import ENGINES as ENGINE_NAMES
 from secondread.serve.reads.words import about_map, percent, verdict_of
+from secondread.serve.reports.pdf import PdfPage
 
 
 def card(**fields: Any) -> dict[str, Any]:
@@ -137,6 +144,42 @@ def test_the_viewer_gets_something_of_the_thinnest_image(
     assert min(height, width) >= 1
     assert max(height, width) > 1000
     assert len(answer.content) == height * width
+
+
+def test_a_reader_is_told_when_images_are_decoded_otherwise_than_in_training(
+    as_alice: Any, bundle: Any, submit: Any
+) -> None:
+    def pages() -> list[str]:
+        sheet = PdfPage.text
+        drawn: list[str] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(PdfPage, "text", lambda *a, **b: drawn.append(str(a[3])) or sheet(*a, **b))
+            as_alice.get(f"/reads/{read.id}/report.pdf")
+        return [as_alice.get(f"/reads/{read.id}/").content.decode(), " ".join(drawn)]
+
+    read = submit(as_alice, bundle)
+    assert not any("of the decoder" in page for page in pages())
+    bundle.card |= {"decoder": "1"}
+    bundle.save()
+    assert all("learned from by version 1" in page for page in pages())
+
+
+@pytest.mark.parametrize("runs", ENGINES)
+def test_the_engine_that_read_is_named(runs: Any, as_alice: Any, bundle: Any, settings: Any) -> None:
+    if not installed(runs):
+        pytest.skip(f"{runs} is not installed (an extra)")
+    settings.ENGINE = runs
+    image = SimpleUploadedFile("x.png", png(disc()))
+    told = {"bundle": bundle.sha256, "image": image}
+    as_alice.post("/read/", told, HTTP_ACCEPT="application/json")
+    shelf = Shelf(1)
+    shelf.state()
+    read = claim("one", shelf.ready())
+    assert read is not None
+    assert finish(read, read_image(shelf.bundle(bundle.sha256), read))
+    page = as_alice.get(f"/reads/{read.id}/").content.decode()
+    assert f"{ENGINE_NAMES[runs]} {version(runs)}" in page
+    assert not any(name in page for key, name in ENGINE_NAMES.items() if key != runs)
 
 
 def test_the_distance_is_not_called_a_likeness(as_alice: Any, bundle: Any, submit: Any) -> None:

@@ -35,9 +35,8 @@ def serve(
 
     count = workers or cores()
     site = Site(host, port, count, web_processes)
-    shown = f"[{host}]" if ":" in host else host
     site.start()
-    print(f"secondread: http://{shown}:{port}/ with {count} workers; Ctrl-C stops it", flush=True)
+    print(f"secondread: http://{_shown(host)}:{port}/ with {count} workers; Ctrl-C stops it", flush=True)
     if host not in LOOPBACK and os.environ.get("SECONDREAD_HTTPS", "").lower() not in ("1", "true"):
         print("secondread: passwords travel unprotected; put TLS in front and set SECONDREAD_HTTPS", file=sys.stderr)
     site.watch()
@@ -48,9 +47,14 @@ def _settle(host: str, data_folder: Path | None) -> None:
     if data_folder is not None:
         os.environ["SECONDREAD_FOLDER"] = str(Path(data_folder).absolute())
     if "SECONDREAD_HOSTS" not in os.environ:
-        known = "*" if host in ("0.0.0.0", "::") else f"localhost,127.0.0.1,[::1],{host}"
+        known = "*" if host in ("0.0.0.0", "::") else f"localhost,127.0.0.1,[::1],{_shown(host)}"
         os.environ["SECONDREAD_HOSTS"] = known
     os.environ["DJANGO_SETTINGS_MODULE"] = "secondread.serve.settings"
+
+
+def _shown(host: str) -> str:
+    """As it stands in an address."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _check_port(host: str, port: int) -> None:
@@ -90,7 +94,9 @@ def _prepare(bundles: list[Path]) -> None:
         call_command("createcachetable", verbosity=0)
         from secondread.serve.bundles.register import register
 
-        register(bundles)
+        for row in register(bundles):
+            if not row.active:
+                print(f"secondread: {row.name} is not offered: an operator withdrew it", file=sys.stderr)
     except DatabaseError as error:
         raise Absent(f"the database cannot be used: {' '.join(str(error).split())[:200]}") from error
     finally:

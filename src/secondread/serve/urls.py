@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import include, path
+from django.urls import include, path, register_converter
 
 from secondread.serve.accounts import views as accounts
 from secondread.serve.api.routes import api
@@ -10,9 +10,11 @@ from secondread.serve.bundles import views as bundles
 from secondread.serve.health import views as health
 from secondread.serve.operate import views as operate
 from secondread.serve.pages import views as pages
+from secondread.serve.pages.fields import Digest
 from secondread.serve.reads import views_data, views_history, views_read, views_upload
 from secondread.serve.reports import views as reports
 
+register_converter(Digest, "digest")
 urlpatterns = [
     path("", pages.welcome, name="welcome"),
     path("about/", pages.about, name="about"),
@@ -37,8 +39,8 @@ urlpatterns = [
     path("reads/<uuid:identifier>/capture.dcm", reports.secondary_capture, name="secondary_capture"),
     path("reads/<uuid:identifier>/send", reports.to_archive, name="to_archive"),
     path("models/", bundles.models, name="models"),
-    path("models/<str:sha256>/", bundles.model, name="model"),
-    path("models/<str:sha256>/download", bundles.download, name="download"),
+    path("models/<digest:sha256>/", bundles.model, name="model"),
+    path("models/<digest:sha256>/download", bundles.download, name="download"),
     path("account/", accounts.account, name="account"),
     path("account/choices", accounts.choices, name="choices"),
     path("account/tokens", accounts.add_token, name="add_token"),
@@ -48,7 +50,7 @@ urlpatterns = [
     path("operate/users", operate.users, name="operate_users"),
     path("operate/users/<int:number>", operate.change_user, name="operate_user"),
     path("operate/bundles", operate.bundles, name="operate_bundles"),
-    path("operate/bundles/<str:sha256>", operate.change_bundle, name="operate_bundle"),
+    path("operate/bundles/<digest:sha256>", operate.change_bundle, name="operate_bundle"),
     path("operate/reads", operate.reads, name="operate_reads"),
     path("operate/audit", operate.audit, name="operate_audit"),
     path("api/", api.urls),

@@ -70,9 +70,7 @@ class Bundle:
         `threads`: of one run; all cores when not given. Raises `WrongRequest` with the reason for anything that is not
         a whole, unchanged bundle, `Absent` for an engine that is not installed.
         """
-        files = files_of(Path(path))
-        card = card_of(files[CARD])
-        _check_seals(card, files)
+        card, files = sealed_files(Path(path))
         check_graph(files[MODEL])
         arrays = _arrays_of(files.pop(REFERENCE))
         threads = threads or cores()
@@ -116,6 +114,14 @@ class Bundle:
         content = source if isinstance(source, bytes) else read_bytes(Path(source), policy)
         outputs = self.run(self.prepare(self.decode(content, policy))[None], heatmaps)
         return self.judge(outputs)[0].of(sha256_of_bytes(content))
+
+
+def sealed_files(path: Path) -> tuple[BundleCard, dict[str, bytes]]:
+    """The card and the files of the bundle at `path`, each the one it was written for; raises `WrongRequest`."""
+    files = files_of(path)
+    card = card_of(files[CARD])
+    _check_seals(card, files)
+    return card, files
 
 
 def _check_seals(card: BundleCard, files: dict[str, bytes]) -> None:

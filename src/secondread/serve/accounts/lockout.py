@@ -24,12 +24,17 @@ def key_of(login: str) -> str:
 def spend_check(login: str) -> bool:
     """Whether one more password may be checked for `login`."""
     key, now = key_of(login), timezone.now()
-    LoginAttempts.objects.bulk_create([LoginAttempts(key=key, since=now)], ignore_conflicts=True)
     attempts = LoginAttempts.objects.filter(key=key)
-    attempts.filter(since__lt=now - WINDOW).update(since=now, spent=0)
+    attempts.filter(since__lt=now - WINDOW).delete()
+    LoginAttempts.objects.bulk_create([LoginAttempts(key=key, since=now)], ignore_conflicts=True)
     return attempts.filter(spent__lt=CHECKS).update(spent=F("spent") + 1) == 1
 
 
 def forgive(login: str) -> None:
     """The right password clears the account."""
     LoginAttempts.objects.filter(key=key_of(login)).update(spent=0)
+
+
+def forget_old_counts() -> None:
+    """Whoever tries names leaves a row for each; after the hour it says nothing any more."""
+    LoginAttempts.objects.filter(since__lt=timezone.now() - WINDOW).delete()

@@ -15,6 +15,7 @@ from secondread.serve.accounts.models import ApiToken
 from secondread.serve.accounts.tokens import MOST, new_token
 from secondread.serve.audit.record import record
 from secondread.serve.pages.failures import wants_json
+from secondread.serve.pages.fields import typed
 from secondread.serve.reads.own import user_of
 from secondread.serve.reads.removal import delete_account
 
@@ -46,7 +47,7 @@ def choices(request: HttpRequest) -> HttpResponse:
 @login_required
 def add_token(request: HttpRequest) -> HttpResponse:
     """Make a token and show it, this once."""
-    user, label = user_of(request), request.POST.get("label", "").strip()[:60]
+    user, label = user_of(request), typed(request.POST, "label")[:60]
     if not label:
         messages.error(request, "Give the token a name, so that you know later what uses it.")
         return redirect("account")
@@ -79,7 +80,6 @@ def leave(request: HttpRequest) -> HttpResponse:
     if not spend_check(user.username) or not user.check_password(request.POST.get("password", "")):
         messages.error(request, "The password is not right; nothing was deleted.")
         return redirect("account")
-    record(request, "account deleted", f"user {user.pk}")
     logout(request)
-    delete_account(user)
+    delete_account(request, user)
     return redirect("welcome")

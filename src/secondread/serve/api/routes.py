@@ -28,6 +28,7 @@ from secondread.serve.api.schemas import (
 from secondread.serve.api.submitting import SUBMIT_BODY, submit_images
 from secondread.serve.audit.record import record
 from secondread.serve.bundles.models import RegisteredBundle
+from secondread.serve.pages.fields import Digest
 from secondread.serve.reads import history
 from secondread.serve.reads.awaiting import await_end
 from secondread.serve.reads.models import DONE, Read
@@ -98,13 +99,16 @@ def submit(
 def reads(
     request: HttpRequest,
     status: Annotated[State | None, Query()] = None,
-    bundle: Annotated[str, Query(max_length=64)] = "",
+    bundle: Annotated[str, Query(pattern=f"^({Digest.regex})?$")] = "",
     q: Annotated[str, Query(max_length=100, description="Words of the decision or file name, or a content id.")] = "",
-    after: Annotated[str, Query(max_length=100, description="Where the last page ended.")] = "",
+    after: Annotated[str, Query(pattern=history.PLACE, description="Where the last page ended.")] = "",
 ) -> dict[str, Any]:
     query = QueryDict(mutable=True)
     query.update({"state": status or "", "bundle": bundle, "q": q, "after": after})
-    page = history.page(_user(request), history.search_of(query))
+    search = history.search_of(query)
+    if after and search.after is None:  # else a program would get the first page for ever
+        raise Fault(422, "no_place", "No page ended there: send `after` as it was given.")
+    page = history.page(_user(request), search)
     return {"reads": [read_out(read) for read in page.reads], "after": page.following}
 
 

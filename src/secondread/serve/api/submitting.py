@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.conf import settings
@@ -16,8 +17,9 @@ from secondread.serve.bundles.offer import on_offer
 from secondread.serve.reads import door
 from secondread.serve.reads.admission import PLACES, RETRY_SECONDS, Busy
 from secondread.serve.reads.awaiting import await_end
-from secondread.serve.reads.jail import OutOfSpace
+from secondread.serve.reads.models import PENDING, Read
 from secondread.serve.reads.own import reads_now
+from secondread.serve.reads.places import OutOfSpace
 from secondread.serve.reads.streaming import StreamedFile, streamed_body
 
 FILE_TYPES = ("application/dicom", "application/octet-stream", "application/zip")
@@ -47,7 +49,7 @@ SUBMIT_BODY = {
 
 
 def submit_images(request: HttpRequest, user: User, wait: float, bundle: str, name: str) -> dict[str, Any]:
-    """Take in the images of the request and wait for the last of them; raises `Fault`.
+    """Take in the images of the request and wait for their readings; raises `Fault`.
 
     `bundle` and `name` go with a body that is one file; a form says them itself.
     """
@@ -65,8 +67,19 @@ def submit_images(request: HttpRequest, user: User, wait: float, bundle: str, na
     if not entered.reads:
         _, code, reason = entered.refused[0]
         raise Fault(422, code, reason)
-    await_end(entered.reads[-1][1], wait)
+    _await_all([read for _, read in entered.reads if read.pending], wait)
     return _told(user, entered)
+
+
+def _await_all(waiting: list[Read], seconds: float) -> None:
+    """Return when all have ended or the time is over: the last first, since most have ended before it."""
+    deadline = time.monotonic() + min(seconds, settings.LIMITS.wait_seconds)
+    while waiting and (left := deadline - time.monotonic()) > 0:
+        await_end(waiting.pop(), left)
+        if waiting:
+            others = Read.objects.filter(id__in=[read.id for read in waiting], state__in=PENDING)
+            still = set(others.values_list("id", flat=True))
+            waiting = [read for read in waiting if read.id in still]
 
 
 def _entered(request: HttpRequest, user: User, bundle: str, name: str) -> door.Entered:

@@ -21,6 +21,8 @@ class RegisteredBundle(models.Model):
     card: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField()
     active: models.BooleanField[bool, bool] = models.BooleanField(default=True)
     """Offered for new reads."""
+    withdrawn: models.BooleanField[bool, bool] = models.BooleanField(default=False)
+    """By an operator, which holds until an operator says otherwise: starting the site offers it no more."""
     position: models.PositiveIntegerField[int, int] = models.PositiveIntegerField(default=0)
     """Order on the upload page; the first one is preselected."""
     downloads: models.CharField[str, str] = models.CharField(

@@ -12,7 +12,7 @@ from secondread.serve.bundles.models import RegisteredBundle
 
 
 def register(paths: list[Path]) -> list[RegisteredBundle]:
-    """Check and enter the bundles, in this order; those not named any more are no longer offered.
+    """Check and enter the bundles, in this order; those not named, and those an operator withdrew, are not offered.
 
     Raises `WrongRequest` with the reason for what is not a whole bundle, `Absent` when the engine of the settings is
     not installed; then nothing is changed.
@@ -20,9 +20,10 @@ def register(paths: list[Path]) -> list[RegisteredBundle]:
     opened = [(path.absolute(), Bundle.open(path, 1, settings.ENGINE)) for path in paths]
     with transaction.atomic():
         RegisteredBundle.objects.exclude(sha256__in=[bundle.sha256 for _, bundle in opened]).update(active=False)
+        withdrawn = set(RegisteredBundle.objects.filter(withdrawn=True).values_list("sha256", flat=True))
         registered = []
         for position, (path, bundle) in enumerate(opened):
-            values = {"name": bundle.card.name, "path": str(path), "card": bundle.card.to_json(), "active": True,
-                      "position": position}  # fmt: skip
+            values = {"name": bundle.card.name, "path": str(path), "card": bundle.card.to_json(),
+                      "active": bundle.sha256 not in withdrawn, "position": position}  # fmt: skip
             registered.append(RegisteredBundle.objects.update_or_create(sha256=bundle.sha256, defaults=values)[0])
     return registered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -12,9 +13,10 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from secondread.core.errors import SecondreadError
+from secondread.core.errors import SecondreadError, WrongRequest
 from secondread.models.bundle.card import means_of_trainings
 from secondread.models.bundle.container import write_zip
+from secondread.models.bundle.opened import sealed_files
 from secondread.serve.audit.record import record
 from secondread.serve.bundles.models import RegisteredBundle
 from secondread.serve.reads.models import Read
@@ -62,15 +64,24 @@ def download(request: HttpRequest, sha256: str) -> FileResponse:
         raise Http404
     try:
         with tempfile.TemporaryDirectory() as folder:  # what is open stays readable when its name is gone
-            path = Path(bundle.path)
-            if path.is_dir():
-                path = Path(folder) / "bundle.zip"
-                write_zip(Path(bundle.path), path)
-            opened = open(path, "rb")  # noqa: SIM115  the response closes it
+            packed = _packed(bundle, Path(folder) / "bundle.zip")
+            opened = open(packed, "rb")  # noqa: SIM115  the response closes it
     except (OSError, SecondreadError) as error:
         raise Http404 from error
     record(request, "download", f"bundle {bundle.short}")
     return FileResponse(opened, as_attachment=True, filename=f"{bundle.short}.zip", content_type="application/zip")
+
+
+def _packed(bundle: RegisteredBundle, path: Path) -> Path:
+    """The bundle's files as a zip at `path`; raises `WrongRequest` when they are not those that were registered."""
+    place = Path(bundle.path)
+    if place.is_dir():
+        write_zip(place, path)
+    else:
+        shutil.copyfile(place, path)
+    if sealed_files(path)[0].sha256 != bundle.sha256:  # of the copy, which nobody changes meanwhile
+        raise WrongRequest("another bundle lies at its place")
+    return path
 
 
 def _visible(request: HttpRequest, sha256: str) -> RegisteredBundle:

@@ -26,7 +26,7 @@ WORDS = {
     "ImageLaterality": {"L", "R", "B", "U"},
     "BurnedInAnnotation": {"YES", "NO"},
 }
-ORIENTATION = re.compile(r"[APRLHF]{1,3}\\[APRLHF]{1,3}")
+AXES = {"A": "depth", "P": "depth", "R": "side", "L": "side", "H": "height", "F": "height"}
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 UID = re.compile(r"[0-9.]{1,64}")
 SOP_CLASSES = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.[0-9.]{1,20}")
@@ -40,16 +40,17 @@ def kept(tags: dict[str, str]) -> dict[str, str]:
         value = tags.get(name, "").strip().upper()
         if value in words:
             found[name] = value
-    if ORIENTATION.fullmatch(orientation := _plain_orientation(tags.get("PatientOrientation", ""))):
-        found["PatientOrientation"] = orientation
+    directions = re.findall(r"[A-Z]+", tags.get("PatientOrientation", "").upper())  # `['L', 'F']`, as pydicom prints it
+    if len(directions) == 2 and all(map(_points_somewhere, directions)):
+        found["PatientOrientation"] = "\\".join(directions)
     if SOP_CLASSES.fullmatch(tags.get("SOPClassUID", "")):
         found["SOPClassUID"] = tags["SOPClassUID"]
     for name in UIDS:
         value = tags.get(name, "")
         if UID.fullmatch(value):
             found[name] = value if settings.KEEP_UIDS else pseudonym_uid(value)
-    if settings.KEEP_UIDS and tags.get("PatientID"):
-        found["PatientID"] = tags["PatientID"]
+    if settings.KEEP_UIDS and tags:  # also that there is none: a report of another patient would miss its study
+        found["PatientID"] = "".join(sign for sign in tags.get("PatientID", "") if sign.isprintable())
     return found
 
 
@@ -59,6 +60,7 @@ def pseudonym_uid(value: str) -> str:
     return UUID_ROOT + str(int.from_bytes(digest[:16], "big"))
 
 
-def _plain_orientation(value: str) -> str:
-    """`['L', 'F']`, as pydicom prints it, or `L\\F`."""
-    return "\\".join(re.findall(r"[A-Z]+", value.upper()))
+def _points_somewhere(letters: str) -> bool:
+    """Whether `letters` name a direction, such as `L` or, of an oblique view, `AF`: of every axis one end at most."""
+    axes = [AXES.get(letter) for letter in letters]
+    return None not in axes and len(set(axes)) == len(axes)

@@ -16,7 +16,7 @@ import numpy as np
 from highdicom.sc import SCImage
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import SecondaryCaptureImageStorage
+from pydicom.uid import UID, SecondaryCaptureImageStorage
 
 from secondread.serve.dicom.captions import with_caption
 from secondread.serve.dicom.keep import UUID_ROOT
@@ -62,7 +62,6 @@ def _capture(read: Read, stored: StoredPixels) -> Dataset:
     shown, heated = picture_with_heat(read, stored, LONGEST)
     tags, moment = read.image.facts.get("tags", {}), read.finished or read.created
     laterality = tags.get("Laterality") or tags.get("ImageLaterality")
-    rows, columns = _orientation(tags)
     made: Dataset = SCImage(
         pixel_array=with_caption(_in_colour(shown if heated is None else heated), read),
         photometric_interpretation="RGB",
@@ -77,8 +76,9 @@ def _capture(read: Read, stored: StoredPixels) -> Dataset:
         patient_id=patient_id(read),
         patient_name="",
         study_date="", study_time="",
-        patient_orientation=(rows, columns),
+        patient_orientation=("L", "F"),  # oblique and unknown directions are not taken here
     )  # fmt: skip
+    made.PatientOrientation = _orientation(tags)
     made.SpecificCharacterSet = UNICODE
     made.ContentDate, made.ContentTime = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
     made.InstanceCreationDate, made.InstanceCreationTime = made.ContentDate, made.ContentTime
@@ -97,15 +97,20 @@ def _capture(read: Read, stored: StoredPixels) -> Dataset:
 
 
 def patient_id(read: Read) -> str:
-    """The patient's, where the site keeps them; else one that stands for this study alone."""
+    """The patient's, where the site keeps them; else one that stands for this study, or picture, alone."""
     tags = read.image.facts.get("tags", {})
-    return str(tags.get("PatientID") or f"SR-{uuid.uuid5(read.image_id, 'patient').hex[:12].upper()}")
+    if "PatientID" in tags:
+        return str(tags["PatientID"])
+    study = tags.get("StudyInstanceUID")  # a study is of one patient, however many images of it were read
+    number = uuid.uuid5(uuid.NAMESPACE_OID, study) if study else uuid.uuid5(read.image_id, "patient")
+    return f"SR-{number.hex[:12].upper()}"
 
 
-def _orientation(tags: dict[str, str]) -> tuple[str, str]:
-    """Directions of rows and columns; of an image that does not say, as a frontal view hangs."""
+def _orientation(tags: dict[str, str]) -> list[str] | None:
+    """Directions of rows and columns; None (Type 2C, left empty) for an image that does not say: viewers draw letters
+    for left and right from it, and nobody knows them."""
     told = tags.get("PatientOrientation", "").split("\\")
-    return (told[0], told[1]) if len(told) == 2 and all(told) else ("L", "F")
+    return told if len(told) == 2 and all(told) else None
 
 
 def _in_colour(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -119,10 +124,16 @@ def _source(read: Read, capture: Dataset) -> Dataset:
     for name in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime",
                  "AccessionNumber", "ReferringPhysicianName", "StudyInstanceUID"):  # fmt: skip
         setattr(source, name, capture.get(name, ""))
-    if tags.get("SOPInstanceUID") and tags.get("SOPClassUID") and tags.get("SeriesInstanceUID"):
+    if _citable(tags.get("SOPClassUID", "")) and tags.get("SOPInstanceUID") and tags.get("SeriesInstanceUID"):
         source.SOPClassUID, source.SOPInstanceUID = tags["SOPClassUID"], tags["SOPInstanceUID"]
         source.SeriesInstanceUID, source.Modality = tags["SeriesInstanceUID"], tags.get("Modality", "OT")
     else:
         source.SOPClassUID, source.SOPInstanceUID = SecondaryCaptureImageStorage, capture.SOPInstanceUID
         source.SeriesInstanceUID, source.Modality = capture.SeriesInstanceUID, "OT"
     return source
+
+
+def _citable(sop_class: str) -> bool:
+    """Whether it is a kind of image of today's standard: highdicom builds no report about others, such as retired."""
+    known = UID(sop_class)
+    return "ImageStorage" in known.keyword and not known.info and not known.is_retired

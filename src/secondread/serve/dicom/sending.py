@@ -30,9 +30,9 @@ def send(datasets: list[Any]) -> None:
     with requests.Session() as session:
         session.mount("http://", Bounded())
         session.mount("https://", Bounded())
-        client = DICOMwebClient(settings.PACS_URL, session=session)
-        client.set_http_retry_params(retry=False)
         try:
+            client = DICOMwebClient(settings.PACS_URL, session=session)
+            client.set_http_retry_params(retry=False)
             client.store_instances(datasets)
             for dataset in datasets:
                 _check_found(client, dataset)

@@ -60,7 +60,7 @@ def _bundle_faults() -> list[str]:
     if not workers:
         return ["no worker reads"]
     if not active:
-        return ["no bundle is registered"]
+        return ["no bundle is offered"]
     faults = []
     for sha256 in active:
         told = [worker.bundles.get(sha256, "not opened yet") for worker in workers]

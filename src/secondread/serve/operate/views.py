@@ -19,6 +19,7 @@ from secondread.serve.accounts.models import ApiToken, User
 from secondread.serve.audit.models import AuditEvent
 from secondread.serve.audit.record import record
 from secondread.serve.bundles.models import CHOSEN, EVERYONE, NOBODY, RegisteredBundle
+from secondread.serve.pages.fields import typed
 from secondread.serve.reads.models import Read, State, Worker
 from secondread.serve.reads.own import user_of
 
@@ -58,7 +59,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 @operators_only
 def users(request: HttpRequest) -> HttpResponse:
     found = User.objects.annotate(count=Count("reads")).order_by("username")
-    words = request.GET.get("q", "").strip()
+    words = typed(request.GET, "q")
     if words:
         found = found.filter(username__icontains=words)
     return render(request, "operate/users.html", {"q": words, **_page(request, found)})
@@ -108,9 +109,10 @@ def change_bundle(request: HttpRequest, sha256: str) -> HttpResponse:
     audience = request.POST.get("downloads", NOBODY)
     if audience not in (NOBODY, EVERYONE, CHOSEN):
         raise Http404
-    bundle.active, bundle.downloads = "active" in request.POST, audience
-    bundle.save(update_fields=["active", "downloads"])
-    names = {name for name in request.POST.get("downloaders", "").replace(",", " ").split() if name}
+    bundle.active, bundle.withdrawn = "active" in request.POST, "active" not in request.POST
+    bundle.downloads = audience
+    bundle.save(update_fields=["active", "withdrawn", "downloads"])
+    names = set(typed(request.POST, "downloaders").replace(",", " ").split())
     people = list(User.objects.filter(username__in=names))
     bundle.downloaders.set(people)
     record(request, "operator: bundle", f"bundle {bundle.short}", f"active {bundle.active}, downloads {audience}")
@@ -136,7 +138,7 @@ def reads(request: HttpRequest) -> HttpResponse:
 @operators_only
 def audit(request: HttpRequest) -> HttpResponse:
     found = AuditEvent.objects.all()
-    action, actor = request.GET.get("action", ""), request.GET.get("actor", "")
+    action, actor = typed(request.GET, "action"), typed(request.GET, "actor")
     if action:
         found = found.filter(action=action)
     if actor.isdecimal() and len(actor) < 18:

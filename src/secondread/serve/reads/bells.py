@@ -53,8 +53,8 @@ def ring(folder: Path, kind: str, about: uuid.UUID) -> None:
             continue
         try:
             os.write(handle, about.bytes)
-        except BlockingIOError:
-            pass  # full: it has enough reasons to wake up
+        except (BlockingIOError, BrokenPipeError):
+            pass  # full: it has enough reasons to wake up; or its process ended just now
         finally:
             os.close(handle)
 

@@ -7,7 +7,6 @@ without a row, which sweeping.py removes.
 
 from __future__ import annotations
 
-import errno
 import os
 import uuid
 from collections.abc import Iterable
@@ -31,9 +30,8 @@ from secondread.serve.dicom.keep import kept
 from secondread.serve.reads import jail
 from secondread.serve.reads.archive import is_zip
 from secondread.serve.reads.bells import WORK, ring
-from secondread.serve.reads.jail import OutOfSpace
 from secondread.serve.reads.models import Read, State, StoredImage
-from secondread.serve.reads.places import image_path, put_in_place
+from secondread.serve.reads.places import OutOfSpace, image_path, on_disk, put_in_place
 from secondread.serve.reads.streaming import StreamedFile
 from secondread.serve.statements import Select, Slot, Update, insert, loaded
 
@@ -88,17 +86,14 @@ def take_in(
     entered = Entered(uuid.uuid4())
     taken: list[Taken] = []
     try:
-        known = _known(user, [file.content_id for file in files])
-        for file in files:
-            if file.content_id in known and image_path(known[file.content_id].id).exists():
-                taken.append(Taken(file.name or "image", file.content_id))
-            else:
-                _take_file(file, offer, taken, entered)
-        _enter(request, user, bundle, taken, entered)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise OutOfSpace from error
-        raise
+        with on_disk():
+            known = _known(user, [file.content_id for file in files])
+            for file in files:
+                if file.content_id in known and image_path(known[file.content_id].id).exists():
+                    taken.append(Taken(file.name or "image", file.content_id))
+                else:
+                    _take_file(file, offer, taken, entered)
+            _enter(request, user, bundle, taken, entered)
     finally:
         for item in taken:
             if item.draft is not None:

@@ -5,20 +5,26 @@ from __future__ import annotations
 import re
 import uuid
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import reduce
 from operator import or_
+from zoneinfo import ZoneInfo
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import QueryDict
 
 from secondread.serve.accounts.models import User
 from secondread.serve.bundles.models import RegisteredBundle
+from secondread.serve.pages.fields import Digest, typed
 from secondread.serve.reads.models import Read, State
 from secondread.serve.reads.own import first_of
 
 PAGE = 24
 COUNT_UP_TO = 1000
+EARLIEST, LATEST = date(1900, 1, 1), date(9000, 1, 1)
+"""Days of a search: the first and the last days there are have no midnight in every zone."""
+PLACE = r"^([0-9T:.-]{19,26}[+ ]00:00~[0-9a-f-]{36})?$"
+"""Where a page ended, as `_place` reads it."""
 
 
 @dataclass
@@ -30,6 +36,8 @@ class Search:
     bundle: str = ""
     since: date | None = None
     until: date | None = None
+    zone: tzinfo = UTC
+    """Of the browser, which shows all times in it: the days of a search are its days."""
     batch: uuid.UUID | None = None
     after: tuple[datetime, uuid.UUID] | None = None
 
@@ -49,11 +57,12 @@ def search_of(query: QueryDict) -> Search:
     state = query.get("state", "")
     bundle = query.get("bundle", "")
     return Search(
-        words=query.get("q", "").strip()[:100],
+        words=typed(query, "q")[:100],
         state=state if state in State.values else "",
-        bundle=bundle if re.fullmatch(r"[0-9a-f]{64}", bundle) else "",
+        bundle=bundle if re.fullmatch(Digest.regex, bundle) else "",
         since=_day(query.get("since", "")),
         until=_day(query.get("until", "")),
+        zone=_zone(query.get("zone", "")),
         batch=_identifier(query.get("batch", "")),
         after=_place(query.get("after", "")),
     )
@@ -69,10 +78,10 @@ def found(user: User, search: Search) -> QuerySet[Read]:
     if search.batch:
         reads = reads.filter(batch=search.batch)
     if search.since:
-        reads = reads.filter(created__gte=_midnight(search.since))
+        reads = reads.filter(created__gte=_midnight(search.since, search.zone))
     if search.until:
-        reads = reads.filter(created__lt=_midnight(search.until) + timedelta(days=1))
-    for word in search.words.replace("\0", "").split():
+        reads = reads.filter(created__lt=_midnight(search.until + timedelta(days=1), search.zone))
+    for word in search.words.split():
         forms = _spellings(word)
         told = reduce(or_, (Q(image__name__icontains=form) | Q(decision__icontains=form) for form in forms))
         reads = reads.filter(told | Q(image__content_id__istartswith=word))
@@ -112,13 +121,20 @@ def bundles_of(user: User) -> QuerySet[RegisteredBundle]:
 def _day(text: str) -> date | None:
     try:
         day = date.fromisoformat(text)
-        return day if day < date.max else None  # a search ends with the day after, which the last one has not
+        return day if EARLIEST <= day <= LATEST else None
     except ValueError:
         return None
 
 
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+def _zone(text: str) -> tzinfo:
+    try:
+        return ZoneInfo(text) if text else UTC
+    except (KeyError, ValueError, OSError):  # unknown, nonsense, the folder of a continent
+        return UTC
+
+
+def _midnight(day: date, zone: tzinfo) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=zone)
 
 
 def _identifier(text: str) -> uuid.UUID | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import socket
@@ -17,16 +16,12 @@ from typing import Any
 from django.conf import settings
 
 from secondread.images.decode import Refusal
+from secondread.serve.reads.places import FULL, OutOfSpace
 
 KEEPER = "secondread.serve.reads.jailed"
 KEEPER_DEATH_SECONDS = 0.2
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
 """Children keep the pages of one image for the next: asking the kernel for zeroed ones each time costs milliseconds."""
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-class OutOfSpace(Exception):
-    """The disk of the data folder is full."""
 
 
 class Jail:

@@ -1,14 +1,33 @@
-"""Where the pixels of an image lie."""
+"""Where the pixels of an image lie, and what it means when the disk is full."""
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
 
 SUFFIX = ".npz"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class OutOfSpace(Exception):
+    """The disk of the data folder is full."""
+
+
+@contextmanager
+def on_disk() -> Iterator[None]:
+    """Raises `OutOfSpace` for what a full disk says, whenever it says it: at a write, a close or a rename."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise OutOfSpace from error
+        raise
 
 
 def image_path(identifier: uuid.UUID) -> Path:

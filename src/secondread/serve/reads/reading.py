@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import platform
 import time
 from typing import Any
 
 import numpy as np
-import onnxruntime
+from django.conf import settings
 from numpy.typing import NDArray
 
 from secondread.images.decode import DECODER_VERSION
@@ -37,16 +38,16 @@ def read_image(bundle: Bundle, read: Read) -> Result:
         "logits": dict(zip(bundle.card.classes, (float(x) for x in outputs.logits[0]), strict=True)),
         "gate_distance": reading.gate_distance,
         "seconds": round(seconds, 4),
-        "made_with": made_with(),
+        "made_with": made_with(settings.ENGINE),
     }
     heat, told = packed_heat(reading)
     return Result(STATES[reading.status], reading.reason, SEPARATOR.join(decided), _finite(result | told), heat)
 
 
-def made_with() -> dict[str, str]:
-    """Versions that the numbers depend on."""
+def made_with(engine: str) -> dict[str, str]:
+    """Versions that the numbers depend on; what ran the graph stands first."""
     return {
-        "onnxruntime": onnxruntime.__version__,
+        engine: importlib.metadata.version(engine),
         "decoder": DECODER_VERSION,
         "cpu": platform.processor() or platform.machine(),
     }

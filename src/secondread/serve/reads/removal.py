@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from django.db import transaction
 from django.db.models import F
+from django.http import HttpRequest
 
 from secondread.serve.accounts.models import User
+from secondread.serve.audit.record import record
 from secondread.serve.reads.models import Read, StoredImage
 from secondread.serve.reads.places import image_path
 
@@ -26,9 +28,12 @@ def delete_reads(user: User, reads: list[Read]) -> int:
     return len(images) - len(gone)
 
 
-def delete_account(user: User) -> None:
-    """Delete a user with everything that is theirs; the audit log keeps a number."""
-    images = list(StoredImage.objects.filter(owner=user))
-    user.delete()
-    for image in images:
-        image_path(image.id).unlink(missing_ok=True)
+def delete_account(request: HttpRequest, user: User) -> None:
+    """Delete a user with everything that is theirs; the audit log, which says so, keeps a number."""
+    with transaction.atomic():
+        User.objects.filter(pk=user.pk).update(stored_bytes=F("stored_bytes") + 0)  # no image comes in meanwhile
+        images = list(StoredImage.objects.filter(owner=user).values_list("id", flat=True))
+        record(request, "account deleted", f"user {user.pk}", actor=user.pk)
+        user.delete()
+    for identifier in images:
+        image_path(identifier).unlink(missing_ok=True)

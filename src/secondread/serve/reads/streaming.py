@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 from django.http import HttpRequest, UnreadablePostError
 
 from secondread.serve.limits import Limits
+from secondread.serve.reads.places import OutOfSpace, on_disk
 
 
 class StreamedFile(UploadedFile):  # type: ignore[type-arg]
@@ -29,7 +31,10 @@ class StreamedFile(UploadedFile):  # type: ignore[type-arg]
 
 
 class StreamingHandler(FileUploadHandler):
-    """Django's upload handler for this site; what was wrong is left on the request as `upload_fault`."""
+    """Django's upload handler for this site; what was wrong is left on the request as `upload_fault`.
+
+    Raises `OutOfSpace`.
+    """
 
     chunk_size = 1 << 18
 
@@ -43,7 +48,8 @@ class StreamingHandler(FileUploadHandler):
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
         path = settings.FOLDER.incoming / uuid.uuid4().hex
-        self.sink = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        with on_disk():
+            self.sink = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
         self.paths.append(path)
         self.digest = hashlib.sha256()
         self.size = 0
@@ -58,16 +64,23 @@ class StreamingHandler(FileUploadHandler):
         if self.total > self.limits.request_bytes:
             self._stop(f"the files have more than {self.limits.request_bytes >> 20} MB together")
         self.digest.update(raw_data)
-        self.sink.write(raw_data)
+        try:
+            with on_disk():
+                self.sink.write(raw_data)
+        except OutOfSpace:
+            self.upload_interrupted()
+            raise
 
     def file_complete(self, file_size: int) -> StreamedFile:
-        self.sink.close()
-        self.sink = None
+        sink, self.sink = self.sink, None
+        with on_disk():
+            sink.close()
         return StreamedFile(self.paths[-1], self.file_name, self.size, self.digest.hexdigest())
 
     def upload_interrupted(self) -> None:
         if self.sink is not None:
-            self.sink.close()
+            with suppress(OSError):  # what a full disk did not take is written once more, in vain
+                self.sink.close()
             self.sink = None
         forget(self.paths)
 
@@ -81,7 +94,7 @@ class StreamingHandler(FileUploadHandler):
 def streamed_body(request: HttpRequest, name: str) -> StreamedFile | None:
     """The body of a request as one file; None when it was stopped, as `upload_fault` then says.
 
-    Raises `EOFError` when the body is shorter than was announced.
+    Raises `EOFError` when the body is shorter than was announced, and `OutOfSpace`.
     """
     length, handler = int(request.META.get("CONTENT_LENGTH") or 0), StreamingHandler(request)
     handler.new_file("body", _bare(name), request.content_type, length)

@@ -1,4 +1,5 @@
-"""Removing what killed processes left: uploads that never arrived, files without a row, workers that are gone."""
+"""Removing what is over: what killed processes left (uploads that never arrived, files without a row), workers that
+are gone, sessions and counts of passwords whose time has passed."""
 
 from __future__ import annotations
 
@@ -9,27 +10,36 @@ from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.utils import timezone
 
+from secondread.serve.accounts.lockout import forget_old_counts
 from secondread.serve.reads.models import StoredImage, Worker
 from secondread.serve.reads.places import SUFFIX
 
 AGE = 600.0
 """Seconds after which a file that belongs to nothing is taken for abandoned."""
 GONE = timedelta(days=1)
+FOLDERS = 256
+TURNS = 32
+"""Turns in which all folders of images are looked through: 100,000 images at once would keep a worker for seconds."""
 
 
-def sweep(age: float = AGE) -> int:
-    """Remove abandoned files; gives their number."""
+def sweep(age: float = AGE, turn: int | None = None) -> int:
+    """Remove abandoned files, of images in the folders of this turn (of none: in all); gives their number."""
     removed = 0
     for path in settings.FOLDER.incoming.iterdir():
         removed += _remove_if_older(path, age)
-    for group in _in_groups(settings.FOLDER.images):
+    folders = range(FOLDERS) if turn is None else range(turn % TURNS, FOLDERS, TURNS)
+    for group in _in_groups([settings.FOLDER.images / f"{number:02x}" for number in folders]):
         known = set(StoredImage.objects.filter(id__in=list(group)).values_list("id", flat=True))
         for identifier, path in group.items():
             if identifier not in known:
                 removed += _remove_if_older(path, age)
-    Worker.objects.filter(seen__lt=timezone.now() - GONE).delete()
+    now = timezone.now()
+    Worker.objects.filter(seen__lt=now - GONE).delete()
+    Session.objects.filter(expire_date__lt=now).delete()
+    forget_old_counts()
     return removed
 
 
@@ -38,13 +48,13 @@ def _remove_if_older(path: Path, age: float) -> int:
         if time.time() - path.stat().st_mtime < age:
             return 0
         path.unlink()
-    except FileNotFoundError:
+    except OSError:  # gone by now, or a folder, which is nothing of ours
         return 0
     return 1
 
 
-def _in_groups(folder: Path) -> Iterator[dict[uuid.UUID, Path]]:
-    for inner in folder.iterdir():
+def _in_groups(folders: list[Path]) -> Iterator[dict[uuid.UUID, Path]]:
+    for inner in folders:
         group = {}
         for path in inner.glob(f"*{SUFFIX}"):
             try:

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from secondread.serve.audit.record import record
 from secondread.serve.bundles.models import RegisteredBundle
+from secondread.serve.bundles.offer import on_offer
 from secondread.serve.dicom.sending import pacs_is_configured
 from secondread.serve.reads import door
 from secondread.serve.reads.awaiting import await_end
@@ -101,7 +102,7 @@ def again(request: HttpRequest, identifier: uuid.UUID) -> HttpResponse:
     """Read the same image with another bundle."""
     user = user_of(request)
     image: StoredImage = own_read(user, identifier).image
-    bundle = RegisteredBundle.objects.filter(active=True, sha256=request.POST.get("bundle", "")).first()
+    bundle = on_offer().chosen(request.POST.get("bundle", ""))
     if bundle is None:
         messages.error(request, "Choose a model that this site offers.")
         return redirect("read", identifier)

@@ -19,9 +19,9 @@ from secondread.serve.pages.failures import answer, wants_json
 from secondread.serve.reads import door
 from secondread.serve.reads.admission import PLACES, RETRY_SECONDS, Busy
 from secondread.serve.reads.awaiting import await_end
-from secondread.serve.reads.jail import OutOfSpace
 from secondread.serve.reads.models import Read
 from secondread.serve.reads.own import first_of
+from secondread.serve.reads.places import OutOfSpace
 from secondread.serve.reads.streaming import StreamedFile
 
 PATIENCE = 3.0
@@ -46,6 +46,8 @@ def _upload(request: HttpRequest) -> HttpResponse:
             return _taken_in(request)
     except TooManyFilesSent:
         return _refused(request, 413, "too_many_files", f"At most {settings.LIMITS.files} files are taken at once.")
+    except OutOfSpace:  # while the files arrive, or later
+        return _refused(request, 507, "disk_full", "The disk of this site is full; nothing was stored.")
     except Busy:
         return answer(
             request, 503, "Busy", "Many images are being read. Please try again in a moment.", retry=RETRY_SECONDS
@@ -77,8 +79,6 @@ def _taken_in(request: HttpRequest) -> HttpResponse:
         user.save(update_fields=["keep_names"])
     try:
         entered = door.take_in(request, user, files, bundle, offer)
-    except OutOfSpace:
-        return _refused(request, 507, "disk_full", "The disk of this site is full; nothing was stored.")
     except door.OverQuota:
         return _refused(request, 413, "quota", "Your share of the disk is used up. Delete some reads first.")
     except door.Vanished:

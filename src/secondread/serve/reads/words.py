@@ -7,6 +7,7 @@ from typing import Any
 
 from secondread.serve.reads.models import Read, State
 
+ENGINES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 TONES = {
     State.READ: "clear",
     State.UNCERTAIN: "unsure",
@@ -77,6 +78,24 @@ def mapped_class(read: Read) -> str:
 def about_map(read: Read) -> str:
     """What is said under an attention map."""
     return f"Attention map of {spoken(mapped_class(read))}: shows what moved the score, not lesion borders."
+
+
+def engine(read: Read) -> str:
+    """What ran the model, with its version."""
+    made = (read.result or {}).get("made_with", {})
+    return " and ".join(f"{name} {made[key]}" for key, name in ENGINES.items() if key in made)
+
+
+def warnings(read: Read) -> list[str]:
+    """What stands on the card to be told with every reading, and whether the image was decoded as those of training."""
+    card, decoder = read.bundle.card, (read.result or {}).get("made_with", {}).get("decoder")
+    told, trained = list(card.get("banners", [])), card.get("decoder")
+    if decoder and trained and decoder != trained:
+        told.append(
+            f"This image was decoded by version {decoder} of the decoder, those that the model learned from by version "
+            f"{trained}: the reading may differ from what the model was tested with."
+        )
+    return told
 
 
 def percent(share: float, digits: int = 0) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import random
 import signal
 import socket
 import time
@@ -32,12 +33,14 @@ class Desk:
 
         from secondread.serve.bundles.shelf import Shelf
         from secondread.serve.reads.bells import WORK, Listener
+        from secondread.serve.reads.sweeping import TURNS
 
         self.name = name
         self.shelf = Shelf(threads)
         self.listener = Listener(settings.FOLDER.bells, WORK)
         self.stopping = False
         self.reported = self.swept = float("-inf")
+        self.turn = random.randrange(TURNS)  # so that workers sweep different folders
 
     def stop(self, *_: Any) -> None:
         self.stopping = True
@@ -74,8 +77,8 @@ class Desk:
             self._report()
             self.reported = now
         if now - self.swept > SWEEP_EVERY:
-            sweep()
-            self.swept = now
+            sweep(turn=self.turn)
+            self.swept, self.turn = now, self.turn + 1
 
     def _report(self) -> None:
         from django.utils import timezone

@@ -13,7 +13,7 @@ from secondread.models.bundle.overlay import colours, onto_image, shrunk
 from secondread.serve.reads.models import Read
 from secondread.serve.reads.pixels import StoredPixels
 from secondread.serve.reads.reading import unpacked_heat
-from secondread.serve.reads.words import Bar, Verdict, about_map, mapped_class, verdict_of
+from secondread.serve.reads.words import Bar, Verdict, about_map, engine, mapped_class, verdict_of, warnings
 from secondread.serve.reports.pdf import AVERAGE_WIDTH, HEIGHT, WIDTH, PdfPage, lines_of
 
 MARGIN = 48.0
@@ -117,9 +117,8 @@ def _facts(page: PdfPage, read: Read, card: dict[str, Any]) -> float:
         f"Model {card['name']}, bundle {read.bundle_id}",
         f"Image {read.image.content_id} (SHA-256 of its bytes), {facts.get('format')}, "
         f"{facts.get('width')} x {facts.get('height')}, {facts.get('bits')} bits",
-        f"Read {read.id}, {read.finished:%Y-%m-%d %H:%M} UTC, ONNX Runtime {made.get('onnxruntime', '')}, "
-        f"decoder {made.get('decoder', '')}",
-        *card.get("banners", []),
+        f"Read {read.id}, {read.finished:%Y-%m-%d %H:%M} UTC, {engine(read)}, decoder {made.get('decoder', '')}",
+        *warnings(read),
     ]
     lines = [line for one in told for line in lines_of(one, FOOT_LETTERS * AVERAGE_WIDTH * 7.5, 7.5)]
     top = 42.0 + 11 * len(lines)

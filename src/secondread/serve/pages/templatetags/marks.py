@@ -7,7 +7,7 @@ from typing import Any
 
 from django import template
 
-from secondread.serve.reads.words import percent, spoken
+from secondread.serve.reads.words import engine, percent, spoken, warnings
 
 register = template.Library()
 
@@ -26,6 +26,8 @@ def span(band: tuple[float, float]) -> str:
 
 register.filter("percent", percent)
 register.filter("spoken", spoken)
+register.filter("engine", engine)
+register.filter("warnings", warnings)
 
 
 @register.filter

@@ -24,6 +24,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         user = _known(options["name"]) or _unheard_of(options["name"])
         new = user.pk is None
+        if new and options["password"]:
+            raise CommandError(f"there is no user {options['name']!r}; without --password an account is made")
         done = []
         if new or options["password"]:
             _set_password(user)

@@ -13,6 +13,8 @@ from secondread.serve.bundles.register import register
 from secondread.serve.charset import refuse_narrow_letters
 from secondread.serve.newer import refuse_newer_database
 
+WITHDRAWN = "  (not offered: an operator withdrew it)"
+
 
 class Command(BaseCommand):
     help = "Brings the database up to date and enters the bundles; those not named any more are no longer offered."
@@ -30,4 +32,4 @@ class Command(BaseCommand):
         except SecondreadError as error:
             raise CommandError(str(error)) from error
         for row in registered:
-            self.stdout.write(f"{row.sha256[:12]}  {row.name}")
+            self.stdout.write(f"{row.short}  {row.name}{'' if row.active else WITHDRAWN}")

@@ -19,6 +19,9 @@ for (const time of document.querySelectorAll("time[datetime]")) {
   }
 }
 
+// days that are searched for are days of the times shown
+for (const field of document.querySelectorAll("input[name=zone]")) field.value = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
+
 for (const form of document.querySelectorAll("form[data-confirm]")) {
   form.addEventListener("submit", (event) => { if (!confirm(form.dataset.confirm)) event.preventDefault(); });
 }

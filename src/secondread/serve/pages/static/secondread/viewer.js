@@ -217,15 +217,24 @@
   const KEYS = {
     f: "fit", 0: "fit", 1: "actual", "+": "in", "=": "in", "-": "out", i: "invert", h: "heat", "?": "help", w: "nextWindow",
   };
+  // single letters can be said by who dictates: then they act on the image alone, once it was chosen
+  const everywhere = control("everywhere");
+  try { everywhere.checked = localStorage.getItem("keys") !== "image"; } catch { /* storage may be switched off */ }
+  everywhere.addEventListener("change", () => {
+    try { localStorage.setItem("keys", everywhere.checked ? "everywhere" : "image"); } catch { /* for this page, then */ }
+  });
   document.addEventListener("keydown", (event) => {
     if (!image || event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const onCanvas = document.activeElement === canvas;
+    if (!onCanvas && !everywhere.checked) return;
     if (KEYS[key]) acts[KEYS[key]]();
     else if (key === "[" || key === "]") acts.opacity(key === "[" ? -0.1 : 0.1);
     else if (key === "n" && root.dataset.after) location.assign(root.dataset.after);
     else if (key === "p" && root.dataset.before) location.assign(root.dataset.before);
-    else if (onCanvas && key.startsWith("Arrow")) {
+    else if (onCanvas && key.startsWith("Arrow") && event.shiftKey) {
+      if (!image.colour) level({ ArrowLeft: -10, ArrowRight: 10 }[key] || 0, { ArrowUp: -10, ArrowDown: 10 }[key] || 0);
+    } else if (onCanvas && key.startsWith("Arrow")) {
       move({ ArrowLeft: 40, ArrowRight: -40 }[key] || 0, { ArrowUp: 40, ArrowDown: -40 }[key] || 0);
     } else return;
     event.preventDefault();
