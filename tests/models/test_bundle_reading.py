@@ -242,6 +242,18 @@ def test_what_an_earlier_reading_wrote_is_not_read(folder: Path, tmp_path: Path)
     assert asked["file"] == str(shown)  # named itself it is read
 
 
+def test_a_name_cannot_end_its_line_or_speak_to_the_terminal(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle", gate=False)
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as packed:
+        packed.writestr("né\n\x1b]0;owned\x07\tread\tnormal.png", b"no image")
+    made = CliRunner().invoke(app, ["read", str(bundle), str(tmp_path / "in.zip")])
+    assert made.exit_code == 3, made.output
+    (line,) = made.stdout.splitlines()
+    name, status, _ = line.split("\t")
+    assert name == str(tmp_path / "in.zip" / "né") + r"\n\x1b]0;owned\x07\tread\tnormal.png"
+    assert status == "failed"
+
+
 def test_a_table_holds_names_that_are_no_utf8(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "bundle", gate=False)
     odd = os.fsencode(tmp_path) + b"/caf\xe9.png"

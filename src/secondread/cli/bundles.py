@@ -66,12 +66,18 @@ def read(
 
 
 def _in_a_line(reading: dict[str, Any]) -> str:
+    file = _printable(reading["file"])
     if reading["status"] == "failed":
-        return f"{reading['file']}\tfailed\t{reading['reason']}"
+        return f"{file}\tfailed\t{_printable(reading['reason'])}"
     chances = "  ".join(f"{name} {p:.3f}" for name, p in reading["probabilities"].items())
     decision = reading["decision"] if isinstance(reading["decision"], str) else ", ".join(reading["decision"]) or "none"
     reason = "".join(f"\t{reading[key]}" for key in ("reason", "frames") if reading.get(key))
-    return f"{reading['file']}\t{reading['status']}\t{decision}\t{chances}{reason}"
+    return f"{file}\t{reading['status']}\t{decision}\t{chances}{reason}"
+
+
+def _printable(text: str) -> str:
+    """Without what ends a line, moves a column or tells a terminal to do something: names come from strangers."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 @contextmanager
