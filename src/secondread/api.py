@@ -105,16 +105,18 @@ def plan(data: AnyPath, minutes: float = 60) -> Plan:
 
 
 def read(bundle: AnyPath, images: Sequence[AnyPath] | AnyPath, heatmaps: AnyPath | None = None) -> pd.DataFrame:
-    """Read images with a bundle: one row per file, columns as of `secondread read --csv`."""
+    """Read images with a bundle: one row per file, columns as of `secondread read --csv`, then `frames` (of files with
+    several) and `heatmaps`, where there are any."""
     from secondread.models.bundle import Bundle
-    from secondread.models.bundle.reading import read_images
+    from secondread.models.bundle.reading import read_images, table_columns
 
     paths = [Path(images)] if isinstance(images, str | Path) else [Path(image) for image in images]
-    found = []
-    for reading in read_images(Bundle.open(Path(bundle)), paths, heatmaps=_path(heatmaps)):
+    opened, found = Bundle.open(Path(bundle)), []
+    for reading in read_images(opened, paths, heatmaps=_path(heatmaps)):
         chances = reading.pop("probabilities", None) or {}
         found.append(reading | {f"p_{name}": p for name, p in chances.items()})
-    return pd.DataFrame(found)
+    table, columns = pd.DataFrame(found), table_columns(opened.card.classes)
+    return table.reindex(columns=[*columns, *(name for name in table.columns if name not in columns)])
 
 
 def prove(

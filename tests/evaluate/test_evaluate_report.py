@@ -81,7 +81,7 @@ def leave_what_other_steps_leave(where: StudyDir) -> None:
     pd.DataFrame(told).to_csv(losses, index=False)
     folder = where.export("wgan", "net1")
     write_json(folder / "card.json", {"precision": "fp32", "sha256": "ab" * 32, "members": [], "parity": {"flips": 0}})
-    timed = {"engine": "native", "precision": "fp32", "batch": 1, "threads": 2}
+    timed = {"bundle": "twelve/wgan/net1", "engine": "native", "precision": "fp32", "batch": 1, "threads": 2}
     write_json(folder / "bench.json", [timed | {"p50_ms": 4.0, "p95_ms": 5.0, "images_per_s": 250.0}])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,14 @@ def test_maps_of_an_arm_that_is_gone_are_set_aside(explained: Finished, capsys: 
     )
     assert sorted(path.parent for path in (explained.where.root / "explain").glob("*/*/cases.json")) == [own]
     assert (explained.where.root / "explain" / "earlier" / "other" / "plain_cnn" / "cases.json").exists()
+
+
+@pytest.mark.parametrize("lost", ["right.png", "panels/right-00.png"])
+def test_pictures_that_were_lost_are_made_again(explained: Finished, tmp_path: Path, lost: str) -> None:
+    shutil.copytree(explained.where.root, tmp_path / "study")
+    where = replace(explained.where, root=tmp_path / "study")
+    (where.explain("plain", "plain_cnn") / lost).unlink()
+    assert [unit.state() for unit in run.units(explained.study, where)] == ["missing"]
 
 
 def test_masks_by_image_by_class_and_beside_a_phantom(explained: Finished, tmp_path: Path) -> None:

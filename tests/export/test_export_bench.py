@@ -59,9 +59,12 @@ def test_the_command_names_what_it_left(
     (folder / "bench.json").unlink()
 
 
-def test_a_bundle_that_was_moved_is_timed_alone_or_with_its_study(exported: Finished, tmp_path: Path) -> None:
+def test_a_bundle_that_was_moved_is_timed_alone_or_with_its_study(
+    exported: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     moved = Path(shutil.copytree(exported.where.export("plain", "plain_cnn"), tmp_path / "a" / "b"))
-    alone = bench([moved], repeats=3, batches=(1,), threads=1, cold=False)
+    monkeypatch.chdir(moved)
+    alone = bench([Path(".")], repeats=3, batches=(1,), threads=1, cold=False)
     assert list(alone["engine"]) == ["onnxruntime", "openvino"]
     assert alone["ratio_to_native"].isna().all()
     together = bench([moved], study=exported.where.root, repeats=3, batches=(1,), threads=1, cold=False)

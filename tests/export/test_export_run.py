@@ -15,7 +15,7 @@ import torch
 from export.finished_study import Finished, finished_study, square_image
 from secondread.api import Result
 from secondread.core.errors import BadData, WrongRequest
-from secondread.core.files import read_json, write_json
+from secondread.core.files import read_json, write_json, write_text
 from secondread.core.spec import Study, as_yaml
 from secondread.core.studyfile import parse_study
 from secondread.core.tables import read_dataset, read_table, write_dataset
@@ -130,6 +130,22 @@ def test_int8_is_judged_and_never_replaces_fp32(exported: Finished) -> None:
         assert Bundle.open(twin, threads=1).card.precision == "int8"
 
 
+def test_nothing_of_an_earlier_export_stays_beside_a_new_one(tmp_path: Path) -> None:
+    made = finished_study(tmp_path, steps=2, export={"int8": False})
+    int8, measured = folder(made).with_name("plain_cnn-int8") / "model.onnx", folder(made) / "bench.json"
+    for stale in (int8, measured):
+        write_text(stale, "of another training")
+    run.run(made.study, made.where)
+    assert (folder(made) / "model.onnx").exists()
+    assert not int8.parent.exists()
+    assert not measured.exists()
+    measured.write_text("[]")
+    run.run(made.study, made.where)  # done: what was measured of this one stays
+    assert measured.exists()
+    folder(made).with_name("plain_cnn.zip").unlink()
+    assert run.units(made.study, made.where)[0].state() == "missing"
+
+
 def copied(made: Finished, path: Path) -> Finished:
     shutil.copytree(made.where.root, path)
     return replace(made, where=replace(made.where, root=path))
@@ -167,6 +183,23 @@ def test_a_bundle_of_a_training_that_is_gone_is_set_aside(
     assert not gone.exists()
     Bundle.open(made.where.root / "export" / "earlier" / "other" / "plain_cnn", threads=1)
     assert Result(made.where).bundles == [own]
+
+
+def test_what_only_leaves_out_is_not_set_aside(exported: Finished, tmp_path: Path) -> None:
+    """The scores of a command with --only are those of its trials, so that other bundles would look stale."""
+    made = copied(exported, tmp_path / "study")
+    own, other = folder(made), made.where.export("other", "plain_cnn")
+    shutil.copytree(own, other)
+    run.run(made.study, replace(made.where, only="plain/*"))
+    run.run(made.study, replace(made.where, only="plain/plain_cnn/r0f0s?"))
+    assert other.is_dir()
+    gone = made.where.export("plain", "resnet18")
+    shutil.copytree(own, gone)
+    run.run(made.study, replace(made.where, only="plain/*"))
+    assert other.is_dir()
+    assert not gone.exists()
+    run.run(made.study, made.where)
+    assert not other.exists()
 
 
 def test_scores_of_other_arms_do_not_matter_and_own_ones_do(exported: Finished, tmp_path: Path) -> None:

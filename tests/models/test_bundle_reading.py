@@ -16,6 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from models.tiny_bundle import opened, tiny_bundle
+from secondread import api
 from secondread.cli import app
 from secondread.core.files import sha256_of_bytes
 from secondread.images.decode import DecodePolicy, Refusal
@@ -220,6 +221,72 @@ def test_without_heatmaps_in_the_graph_none_are_written(folder: Path, tmp_path: 
     (record,) = read_images(bundle, [folder / "b.png"], heatmaps=tmp_path / "maps")
     assert record["heatmaps"] == {}
     assert bundle.read(folder / "b.png", heatmaps=True).heat is None
+
+
+def test_what_an_earlier_reading_wrote_is_not_read(folder: Path, tmp_path: Path) -> None:
+    """Here twice, with maps in a folder that comes late and a table among the images."""
+    bundle = tiny_bundle(tmp_path / "bundle", gate=False)
+    told = []
+    for _ in range(2):
+        made = CliRunner().invoke(
+            app,
+            ["read", str(bundle), str(folder), "--json", "--heatmaps", str(folder / "sub" / "z"), "--csv",
+             str(folder / "told.csv")],
+        )  # fmt: skip
+        lines = (line for line in made.stdout.splitlines() if line.startswith("{"))
+        told.append([Path(json.loads(line)["file"]).name for line in lines])
+    assert told == [["a.tif", "b.png", "cut.png", "empty.png", "notes.txt", "c.bmp"]] * 2
+    assert len(list((folder / "sub" / "z").iterdir())) == 3
+    (shown, *_) = sorted((folder / "sub" / "z").iterdir())
+    (asked,) = read_images(opened(tmp_path / "same"), [shown], heatmaps=folder / "sub" / "z")
+    assert asked["file"] == str(shown)  # named itself it is read
+
+
+def test_a_name_cannot_end_its_line_or_speak_to_the_terminal(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle", gate=False)
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as packed:
+        packed.writestr("né\n\x1b]0;owned\x07\tread\tnormal.png", b"no image")
+    made = CliRunner().invoke(app, ["read", str(bundle), str(tmp_path / "in.zip")])
+    assert made.exit_code == 3, made.output
+    (line,) = made.stdout.splitlines()
+    name, status, _ = line.split("\t")
+    assert name == str(tmp_path / "in.zip" / "né") + r"\n\x1b]0;owned\x07\tread\tnormal.png"
+    assert status == "failed"
+
+
+def test_a_table_holds_names_that_are_no_utf8(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle", gate=False)
+    odd = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    try:
+        Path(os.fsdecode(odd)).write_bytes(b"no image")
+    except OSError:  # macOS has no such names
+        pytest.skip("this file system takes UTF-8 alone")
+    made = CliRunner().invoke(
+        app, ["read", str(bundle), os.fsdecode(odd), "--json", "--csv", str(tmp_path / "told.csv")]
+    )
+    assert made.exit_code == 3, made.output
+    assert "caf\\udce9.png," in (tmp_path / "told.csv").read_text(encoding="utf8").splitlines()[1]
+
+
+def test_a_bundle_without_heatmaps_says_so_when_they_are_asked_for(folder: Path, tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle", heatmaps=False, no_heatmaps="a chain is broken")
+    asked = ["read", str(bundle), str(folder / "b.png"), "--heatmaps", str(tmp_path / "maps")]
+    made = CliRunner().invoke(app, asked)
+    assert made.exit_code == 0, made.output
+    assert "no heatmaps: a chain is broken" in made.stderr
+    assert "maps" not in made.stdout.replace("heatmaps", "")
+
+
+def test_in_python_the_columns_are_there_whatever_was_read(folder: Path, tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle", gate=False)
+    columns = ["file", "content_id", "status", "reason", "decision", "bundle", "seconds", "p_normal", "p_pneumonia"]
+    (tmp_path / "none").mkdir()
+    for given, rows in ((tmp_path / "none", 0), (folder / "notes.txt", 1), (folder, 6)):
+        table = api.read(bundle, given)
+        assert list(table.columns) == columns
+        assert len(table) == rows
+    table = api.read(bundle, folder / "b.png", heatmaps=tmp_path / "maps")
+    assert list(table.columns) == [*columns, "heatmaps"]
 
 
 def test_lossless_formats_and_depths_agree(bundle: Bundle, tmp_path: Path) -> None:

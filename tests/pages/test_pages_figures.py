@@ -96,9 +96,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     ),
     "speed": lambda: speed.figure(
         pd.DataFrame([{
-            "engine": "$", "precision": "int8", "batch": 1, "threads": 2, "p50_ms": 3.0, "p95_ms": 4.0,
+            "bundle": name, "engine": "$", "precision": "int8", "batch": 1, "threads": 2, "p50_ms": 3.0, "p95_ms": 4.0,
             "images_per_s": 9.0,
-        }])
+        } for name in HOSTILE])
     ),
 }  # fmt: skip
 
@@ -134,6 +134,16 @@ EMPTY: dict[str, Callable[[], Figure]] = {
     "gan_losses": lambda: gans.losses(pd.DataFrame()),
     "speed": lambda: speed.figure(pd.DataFrame()),
 }
+
+
+def test_the_speeds_of_several_bundles_are_told_apart() -> None:
+    row = {"engine": "onnxruntime", "precision": "fp32", "batch": 1, "threads": 2, "p50_ms": 3.0, "p95_ms": 4.0,
+           "images_per_s": 9.0}  # fmt: skip
+    for names in (["s/a/net"], ["s/a/net", "s/b/net"]):
+        drawn = speed.figure(pd.DataFrame([row | {"bundle": name} for name in names]))
+        shown = [label.get_text() for label in drawn.axes[0].get_yticklabels()]
+        assert len(set(shown)) == len(names)
+        assert all((name in told) == (len(names) > 1) for name, told in zip(names, shown, strict=True))
 
 
 @pytest.mark.parametrize("name", EMPTY)

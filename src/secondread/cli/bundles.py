@@ -38,21 +38,24 @@ def read(
     """Read new images with an exported bundle, without PyTorch."""
     from secondread.core.errors import WrongRequest
     from secondread.models.bundle import Bundle
-    from secondread.models.bundle.reading import read_images
+    from secondread.models.bundle.reading import read_images, table_columns
 
     if csv and csv.exists() and csv.suffix.lower() != ".csv":
         raise WrongRequest(f"--csv: {csv} exists and is no .csv file: it would be lost")
     opened = Bundle.open(bundle, threads, engine)  # type: ignore[arg-type]  # checked where it is opened
     if not as_json:
         typer.echo(f"{opened.card.name}: for research and education, not a medical device", err=True)
-    counts = Counter[str]()
-    with _table(csv, opened.card.classes) as into_table:
-        for reading in read_images(opened, images, heatmaps=heatmaps):
+    if heatmaps and not opened.has_heatmaps:
+        typer.echo(f"secondread: this bundle draws no heatmaps: {opened.card.no_heatmaps}", err=True)
+        heatmaps = None
+    counts, own = Counter[str](), [csv] if csv else []
+    with _table(csv, table_columns(opened.card.classes)) as into_table:
+        for reading in read_images(opened, images, heatmaps=heatmaps, own=own):
             counts[reading["status"]] += 1
             into_table(reading)
             typer.echo(json.dumps(reading) if as_json else _in_a_line(reading))
     for written in (csv, heatmaps):
-        if written:
+        if written and written.exists():  # of files that all failed there are no heatmaps
             typer.echo(written, err=as_json)
     failed = counts["failed"]
     if failed or not counts:
@@ -64,16 +67,22 @@ def read(
 
 
 def _in_a_line(reading: dict[str, Any]) -> str:
+    file = _printable(reading["file"])
     if reading["status"] == "failed":
-        return f"{reading['file']}\tfailed\t{reading['reason']}"
+        return f"{file}\tfailed\t{_printable(reading['reason'])}"
     chances = "  ".join(f"{name} {p:.3f}" for name, p in reading["probabilities"].items())
     decision = reading["decision"] if isinstance(reading["decision"], str) else ", ".join(reading["decision"]) or "none"
     reason = "".join(f"\t{reading[key]}" for key in ("reason", "frames") if reading.get(key))
-    return f"{reading['file']}\t{reading['status']}\t{decision}\t{chances}{reason}"
+    return f"{file}\t{reading['status']}\t{decision}\t{chances}{reason}"
+
+
+def _printable(text: str) -> str:
+    """Without what ends a line, moves a column or tells a terminal to do something: names come from strangers."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 @contextmanager
-def _table(path: Path | None, classes: list[str]) -> Iterator[Callable[[dict[str, Any]], None]]:
+def _table(path: Path | None, columns: list[str]) -> Iterator[Callable[[dict[str, Any]], None]]:
     """What takes readings one by one into the table that stands at `path` when all are read.
 
     It grows in the system's temporary folder: beside `path` it could lie among the files that are being read.
@@ -87,13 +96,13 @@ def _table(path: Path | None, classes: list[str]) -> Iterator[Callable[[dict[str
 
     from secondread.core.files import atomic_path
 
-    names = ["file", "content_id", "status", "reason", "decision", "bundle", "seconds", *(f"p_{c}" for c in classes)]
-    with tempfile.TemporaryFile("w+", encoding="utf8", newline="") as growing:
-        table = csv.DictWriter(growing, names, extrasaction="ignore", lineterminator="\n")
+    letters = {"encoding": "utf8", "errors": "backslashreplace", "newline": ""}  # a file's name may be no UTF-8
+    with tempfile.TemporaryFile("w+", **letters) as growing:
+        table = csv.DictWriter(growing, columns, extrasaction="ignore", lineterminator="\n")
         table.writeheader()
         yield lambda reading: table.writerow(_flat(reading))
         growing.seek(0)
-        with atomic_path(path) as temporary, open(temporary, "w", encoding="utf8", newline="") as whole:
+        with atomic_path(path) as temporary, open(temporary, "w", **letters) as whole:
             copyfileobj(growing, whole)
 
 

@@ -7,12 +7,18 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from secondread.core.progress import say
-from secondread.core.studydir import Unit
+from secondread.core.studydir import StudyDir, Unit
 
 
-def left_behind(there: Iterable[Path], wanted: Iterable[Path], all_units: Callable[[], Iterable[Unit]]) -> list[Path]:
-    """Of the folders `there` those that are neither wanted now nor what their unit would make today."""
-    made, kept = set(there), set(wanted)
+def left_behind(
+    where: StudyDir, there: Iterable[Path], wanted: Iterable[Path], all_units: Callable[[], Iterable[Unit]]
+) -> list[Path]:
+    """Of the folders ROOM/ARM/MODEL `there` those that are neither wanted now nor what their unit would make today.
+
+    What `--only` leaves out is left alone: a command that is about other trials says nothing about it.
+    """
+    kept = set(wanted)
+    made = {folder for folder in there if where.wants("/".join(folder.parts[-2:]))}
     if made - kept:
         kept |= {unit.folder for unit in all_units() if unit.folder in made and unit.state() == "done"}
     return sorted(made - kept)

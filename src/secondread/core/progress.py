@@ -44,16 +44,19 @@ class _Bar(Progress):
 
     def __init__(self, title: str, total: int | None, unit: str) -> None:
         super().__init__(title, total, unit)
+        from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
         self.rich = RichProgress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),  # names may hold brackets
             BarColumn(),
             TextColumn("{task.completed}/{task.total} {task.fields[unit]}"),
-            TextColumn("{task.fields[words]}"),
+            TextColumn("{task.fields[words]}", markup=False),
             TimeRemainingColumn(),
             transient=True,
+            console=Console(stderr=True),  # what is redirected is the results: the bar is none of them
+            redirect_stdout=sys.stdout.isatty(),
         )
         self.task = self.rich.add_task(title, total=total, unit=unit, words="")
 

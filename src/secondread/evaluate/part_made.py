@@ -194,7 +194,7 @@ def heat_quality(quality: pd.DataFrame, name: str) -> Table:
 def bundle_section(record: Record, gallery: Gallery) -> Section | None:
     """What was exported, how well it agrees with its checkpoint, how fast it is."""
     cards = sorted((record.where.root / "export").glob("*/*/card.json"))
-    benches = sorted((record.where.root / "export").rglob("bench*.json"))
+    benches = sorted((record.where.root / "export").glob("*/*/bench.json"))
     if not cards and not benches:
         return None
     blocks: list[Block] = []

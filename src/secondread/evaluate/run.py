@@ -86,7 +86,7 @@ LEFTOVERS = {
     "synthesize": ["quality.csv", "*/*/*/losses.csv"],
     "train": ["autoencoders/*/*/epochs.csv", "autoencoders/*/*/quality.csv"],
     "explain": ["*/*/cases.json", "*/*/quality.csv"],
-    "export": ["*/*/card.json", "**/bench*.json"],
+    "export": ["*/*/card.json", "*/*/bench.json"],
 }
 
 

@@ -44,15 +44,17 @@ def run(study: Study, where: StudyDir) -> None:
             continue
         from secondread.explain.explaining import explain_chosen
 
-        with unit.work(outputs_of(unit.folder, study)):
+        pictures: list[Path] = []
+        with unit.work(outputs_of(unit.folder, study), pictures):
             explain_chosen(study, where, one)
+            pictures += sorted(unit.folder.rglob("*.png"))
 
 
 def _left_behind(study: Study, where: StudyDir, wanted: Iterable[Chosen]) -> list[Path]:
     """The report shows every folder of maps that it finds."""
     there = [cases.parent for cases in (where.root / "explain").glob("*/*/cases.json")]
     now = [where.explain(one.arm, one.model) for one in wanted]
-    return left_behind(there, now, lambda: [unit_of(study, where, one) for one in chosen(study, where, "all")])
+    return left_behind(where, there, now, lambda: [unit_of(study, where, one) for one in chosen(study, where, "all")])
 
 
 def unit_of(study: Study, where: StudyDir, one: Chosen) -> Unit:

@@ -28,6 +28,7 @@ from secondread.export.engines import Timed, bundle_engine, native_engines, take
 from secondread.images.cache import open_for
 from secondread.models.build import load_trial
 from secondread.models.bundle import Bundle
+from secondread.models.bundle.container import MEASURED, int8_beside
 from secondread.models.bundle.engines import Engine, installed
 from secondread.models.bundle.writing import reference_images
 from secondread.models.classifier import Classifier
@@ -45,6 +46,7 @@ class _Subject:
     """One bundle, its int8 twin where there is one, the checkpoints it came from, and images to run."""
 
     folder: Path
+    """Resolved."""
     bundles: list[Bundle]
     others: list[Bundle]
     """The same, run by OpenVINO, where that is installed."""
@@ -77,7 +79,7 @@ def bench(
         rows: list[dict[str, Any]] = []
         left: list[Path] = []
         for folder in bundles:
-            subject = _subject(Path(folder), study, threads)
+            subject = _subject(Path(folder).resolve(), study, threads)
             own = _rows(subject, repeats, batches, threads, _cold_starts(subject, threads) if cold else {})
             left += _leave_for_report(subject, own)
             rows += own
@@ -90,11 +92,11 @@ def bench(
 
 def _subject(folder: Path, study: Path | None, threads: int) -> _Subject:
     opened = [Bundle.open(folder, threads)]
-    twin = folder.with_name(folder.name + "-int8")
+    twin = int8_beside(folder)
     folders = [folder, *([twin] if opened[0].card.precision == "fp32" and twin.is_dir() else [])]
     opened += [Bundle.open(one, threads) for one in folders[1:]]
     others = [Bundle.open(one, threads, OTHER) for one in folders] if installed(OTHER) else []
-    root = study or (folder.resolve().parents[2] if len(folder.resolve().parents) > 2 else None)
+    root = study or (folder.parents[2] if len(folder.parents) > 2 else None)
     if study is not None and not (study / "train").is_dir():
         raise WrongRequest(f"bench: {study} is no study directory with trained trials")
     card = opened[0].card
@@ -195,7 +197,7 @@ def _cold_starts(subject: _Subject, threads: int) -> dict[str, ColdStart]:
     starts = {}
     if subject.trials:
         starts["native eager fp32"] = cold_start_of_trial(subject.trials[0], threads)
-    folders = [subject.folder, subject.folder.with_name(subject.folder.name + "-int8")]
+    folders = [subject.folder, int8_beside(subject.folder)]
     for bundle, folder in zip(subject.bundles, folders, strict=False):
         starts[f"onnxruntime {bundle.card.precision}"] = cold_start_of_bundle(folder, threads)
     return starts
@@ -203,11 +205,11 @@ def _cold_starts(subject: _Subject, threads: int) -> dict[str, ColdStart]:
 
 def _leave_for_report(subject: _Subject, rows: list[dict[str, Any]]) -> list[Path]:
     """In the folder of the bundle, where it is no part of it; a zip beside it says nothing that the folder does not."""
-    folder = subject.folder.resolve()
+    folder = subject.folder
     if not (subject.members and folder.is_dir() and folder.parent.parent.name == "export"):
         return []
-    write_measurements(folder / "bench.json", pd.DataFrame(rows, columns=COLUMNS))
-    return [folder / "bench.json"]
+    write_measurements(folder / MEASURED, pd.DataFrame(rows, columns=COLUMNS))
+    return [folder / MEASURED]
 
 
 def write_measurements(path: Path, table: pd.DataFrame) -> None:

@@ -21,7 +21,7 @@ from secondread.export.material import GATE_IMAGES, PARITY_IMAGES, Material, mat
 from secondread.export.parity import measure_parity, native_logits
 from secondread.export.quantise import CALIBRATION_IMAGES, Int8Verdict, judge_int8, quantised, speed_ratio
 from secondread.metrics.calibration import OperatingPoint
-from secondread.models.bundle.container import write_zip
+from secondread.models.bundle.container import MEASURED, int8_beside, write_zip, zip_beside
 from secondread.models.bundle.writing import reference_images, reference_npz, write_bundle
 from secondread.models.chosen import Chosen, point_of, point_together
 
@@ -56,10 +56,12 @@ def export_bundle(study: Study, where: StudyDir, one: Chosen) -> Path:
     model, no_heatmaps = model_of(members, point)
     case = _Case(study, where, material, members, point, no_heatmaps)
     folder = where.export(one.arm, one.model)
-    beside = folder.with_name(folder.name + "-int8")
+    beside = int8_beside(folder)
+    shutil.rmtree(beside, ignore_errors=True)  # of an earlier export, also where 8 bits are no longer asked for
+    (folder / MEASURED).unlink(missing_ok=True)
     reason = _int8_beside(case, model, beside) if study.export.int8 else ""
     _write(case, model, "fp32", reason, folder)
-    write_zip(folder, folder.with_name(folder.name + ".zip"))
+    write_zip(folder, zip_beside(folder))
     return folder
 
 
@@ -94,7 +96,6 @@ def _write(case: _Case, model: bytes, precision: Literal["fp32", "int8"], reason
 
 def _int8_beside(case: _Case, model: bytes, beside: Path) -> str:
     """Quantise and compare on validation; write the int8 bundle only when it may be used. Gives the reason in words."""
-    shutil.rmtree(beside, ignore_errors=True)
     try:
         verdict, small = _try_int8(case, model)
     except BadData as error:

@@ -29,28 +29,32 @@ def units(study: Study, where: StudyDir) -> list[Unit]:
 
 def run(study: Study, where: StudyDir) -> None:
     """Export every bundle that is missing or stale. Raises `BadData` when one does not answer as its checkpoint."""
-    from secondread.models.bundle.container import LARGEST
+    from secondread.models.bundle.container import LARGEST, int8_beside, zip_beside
 
     picked = chosen(study, where, study.export.pick)
     for left in _left_behind(study, where, picked):
-        set_aside(left, where.root / "export", left.with_name(f"{left.name}.zip"))
+        set_aside(left, where.root / "export", zip_beside(left))
     for one in picked:
         unit = unit_of(study, where, one)
         if unit.state() == "done":
             continue
         from secondread.export.bundling import export_bundle
 
-        with unit.work([unit.folder / name for name in LARGEST]):
+        beside: list[Path] = []
+        with unit.work([unit.folder / name for name in LARGEST], beside):
             export_bundle(study, where, one)
+            beside += [zip_beside(unit.folder), *(int8_beside(unit.folder) / name for name in LARGEST)]
 
 
 def _left_behind(study: Study, where: StudyDir, picked: Iterable[Chosen]) -> list[Path]:
     """Bundles of trainings that are gone; one in int8 belongs to the one beside it."""
+    from secondread.models.bundle.container import int8_beside
+
     there = [card.parent for card in (where.root / "export").glob("*/*/card.json")]
     now = [where.export(one.arm, one.model) for one in picked]
-    found = left_behind(there, now, lambda: [unit_of(study, where, one) for one in chosen(study, where, "all")])
+    found = left_behind(where, there, now, lambda: [unit_of(study, where, one) for one in chosen(study, where, "all")])
     kept = {*there, *now} - set(found)
-    return sorted(set(found) - {folder.with_name(f"{folder.name}-int8") for folder in kept})
+    return sorted(set(found) - {int8_beside(folder) for folder in kept})
 
 
 def unit_of(study: Study, where: StudyDir, one: Chosen) -> Unit:

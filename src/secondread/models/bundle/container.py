@@ -16,8 +16,20 @@ SEEN = "seen"
 MEBI = 1 << 20
 LARGEST = {MODEL: 1536 * MEBI, CARD: 4 * MEBI, REFERENCE: 128 * MEBI, TEXT: 4 * MEBI}
 """The files of a bundle and the most bytes each may have."""
-BESIDE = {"done.json", "failed.json", "bench.json"}
+MEASURED = "bench.json"
+"""What bench leaves in the folder of a bundle."""
+BESIDE = {"done.json", "failed.json", MEASURED}
 """What export and bench leave in the folder of a bundle; no part of it."""
+
+
+def int8_beside(folder: Path) -> Path:
+    """Where the same model lies in 8 bits, if it does."""
+    return folder.with_name(f"{folder.name}-int8")
+
+
+def zip_beside(folder: Path) -> Path:
+    """Where the same bundle lies as one file."""
+    return folder.with_name(f"{folder.name}.zip")
 
 
 def files_of(path: Path) -> dict[str, bytes]:

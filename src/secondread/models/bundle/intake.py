@@ -6,7 +6,7 @@ import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -26,14 +26,19 @@ class Found:
     failure: str = ""
 
 
-def find_files(paths: Iterable[Path], policy: DecodePolicy) -> Iterator[Found]:
-    """Every regular file under `paths` in a fixed order; one at a time, so that any number of them fits in memory."""
+def find_files(paths: Iterable[Path], policy: DecodePolicy, own: Sequence[Path] = ()) -> Iterator[Found]:
+    """Every regular file under `paths` in a fixed order; one at a time, so that any number of them fits in memory.
+
+    `own`: files and folders that readings are written to, not read where they lie within one of the `paths`.
+    """
+    written = {path.resolve() for path in own}
     for path in paths:
         if path.is_dir():
             for folder, folders, names in os.walk(path, followlinks=True):  # as gather does
-                folders[:] = sorted(name for name in folders if not _leads_back(Path(folder, name)))
+                inside = (name for name in folders if not _leads_back(Path(folder, name)))
+                folders[:] = sorted(name for name in inside if Path(folder, name).resolve() not in written)
                 for file in (Path(folder) / name for name in sorted(names)):
-                    if file.is_file():  # not a pipe, a socket or a link to nowhere
+                    if file.is_file() and not (written and file.resolve() in written):  # no pipe or link to nowhere
                         yield from _of_file(file, policy)
         else:
             yield from _of_file(path, policy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,11 @@ from secondread.models.bundle.judge import Reading
 from secondread.models.bundle.opened import Bundle
 
 BATCH = 8
+
+
+def table_columns(classes: Sequence[str]) -> list[str]:
+    """The columns of a table of readings: `secondread read --csv`, `sr.read`."""
+    return ["file", "content_id", "status", "reason", "decision", "bundle", "seconds", *(f"p_{c}" for c in classes)]
 
 
 @dataclass(frozen=True)
@@ -40,14 +45,17 @@ def read_images(
     heatmaps: Path | None = None,
     batch: int = BATCH,
     policy: DecodePolicy | None = None,
+    own: Sequence[Path] = (),
 ) -> Iterator[dict[str, Any]]:
     """One record per regular file under `paths` (files, folders, zips), in order, a batch at a time.
 
     The keys are those of `secondread read --json`; a file that cannot be read has status `failed` and its reason, and
     the next ones go on. With `heatmaps` (a folder) overlays are written there and named under the key `heatmaps`.
+    What lies there, or is one of the caller's `own` files, is the work of an earlier reading and is not read.
     """
     policy = policy or DecodePolicy()
-    for group in _batched(find_files(paths, policy), batch):
+    own = [*own, *([heatmaps] if heatmaps else [])]
+    for group in _batched(find_files(paths, policy, own), batch):
         yield from _read_group(bundle, [_made_ready(bundle, found, policy) for found in group], heatmaps)
 
 

@@ -1,19 +1,19 @@
 "use strict";
 (() => {
   const key = (row, column) => row.cells[column].dataset.key ?? row.cells[column].textContent.trim();
-  const order = (a, b) => {
-    const x = parseFloat(a), y = parseFloat(b);
-    const numbers = !Number.isNaN(x) && !Number.isNaN(y);
-    if (Number.isNaN(x) !== Number.isNaN(y)) return Number.isNaN(x) ? 1 : -1;
-    return numbers ? x - y : a.localeCompare(b);
-  };
+  const missing = (text) => ["", "nan", "–"].includes(text);
+  const number = (text) => Number(text.replace("inf", "Infinity"));
+  const order = (texts) => texts.every((text) => missing(text) || !Number.isNaN(number(text)))
+    ? (a, b) => number(a) - number(b) : (a, b) => a.localeCompare(b, undefined, { numeric: true });
   const sort = (head) => {
     const table = head.closest("table"), column = head.cellIndex, body = table.tBodies[0];
     const falling = head.getAttribute("aria-sort") === "ascending";
     for (const other of table.tHead.rows[0].cells) if (other.hasAttribute("aria-sort")) other.setAttribute("aria-sort", "none");
     head.setAttribute("aria-sort", falling ? "descending" : "ascending");
-    const rows = [...body.rows].sort((a, b) => (falling ? -1 : 1) * order(key(a, column), key(b, column)));
-    body.append(...rows);
+    const rows = [...body.rows].map((row) => [key(row, column), row]);
+    const compare = order(rows.map(([text]) => text)), sign = falling ? -1 : 1;
+    rows.sort(([a], [b]) => missing(a) || missing(b) ? missing(a) - missing(b) : sign * compare(a, b));
+    body.append(...rows.map(([, row]) => row));
   };
   for (const head of document.querySelectorAll("th[aria-sort]")) {
     head.tabIndex = 0;
