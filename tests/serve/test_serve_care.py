@@ -203,7 +203,10 @@ def test_damaged_and_exchanged_bundles_are_never_read_with(
     shutil.rmtree(copied)
     assert "no bundle at" in shelf.state()[bundle.sha256]
     seen(shelf.state())
-    assert readiness(client)[0] == 503
+    status, told = readiness(client)
+    assert status == 503
+    assert "no bundle at its place" in told[0]  # which is nobody's business
+    assert str(copied.parent) not in told[0]
 
 
 def test_reads_that_wait_for_a_bundle_no_longer_offered_end(

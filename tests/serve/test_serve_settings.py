@@ -16,6 +16,7 @@ from django.http.request import split_domain_port, validate_host
 from django.test import Client
 
 from secondread.core.errors import WrongRequest
+from secondread.serve.accounts.lockout import spend_check
 from secondread.serve.accounts.models import User
 from secondread.serve.charset import refuse_narrow_letters
 from secondread.serve.folder import DataFolder
@@ -164,7 +165,10 @@ def test_the_command_makes_nobody_by_mistake(db: None, alice: User, monkeypatch:
         call_command("operator", "olga smith")
     with pytest.raises(CommandError, match="no user 'alcie'"):
         call_command("operator", "alcie", "--password")
-    call_command("operator", "Alice", "--password")  # she forgot it; whoever logs in may write the name so
+    while spend_check("alice"):  # she forgot it, and tried
+        pass
+    call_command("operator", "Alice", "--password")  # whoever logs in may write the name so
+    assert spend_check("alice")
     (user,) = User.objects.all()
     assert (user.username, user.is_staff) == ("alice", False)
     assert user.check_password("another long Pass 22")

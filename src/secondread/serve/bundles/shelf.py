@@ -74,7 +74,8 @@ class Shelf:
             self.places[sha256] = Place(now, opened, "")
         except SecondreadError as error:
             log.error("bundle %s cannot be used: %s", sha256[:12], error)
-            self.places[sha256] = Place(now, None, str(error)[:300])
+            told = str(error).replace(str(path), "its place")  # /health/ready shows it to everybody
+            self.places[sha256] = Place(now, None, told[:300])
 
 
 def _print_of(path: Path) -> tuple[tuple[str, int, int, int], ...]:

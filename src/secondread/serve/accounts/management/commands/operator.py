@@ -9,6 +9,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from secondread.serve.accounts.lockout import forgive
 from secondread.serve.accounts.models import User
 from secondread.serve.audit.record import record
 
@@ -29,6 +30,7 @@ class Command(BaseCommand):
         done = []
         if new or options["password"]:
             _set_password(user)
+            forgive(user.username)  # who forgot a password has often tried until the account was locked
             done.append("password set")
         if new or not options["password"] or options["remove"]:  # else a forgotten password, which is no promotion
             user.is_staff = not options["remove"]
