@@ -95,7 +95,11 @@ def _table(path: Path | None, columns: list[str]) -> Iterator[Callable[[dict[str
 
     from secondread.core.files import atomic_path
 
-    letters = {"encoding": "utf8", "errors": "backslashreplace", "newline": ""}  # a file's name may be no UTF-8
+    letters: dict[str, Any] = {
+        "encoding": "utf8",
+        "errors": "backslashreplace",
+        "newline": "",
+    }  # a file's name may be no UTF-8
     with tempfile.TemporaryFile("w+", **letters) as growing:
         table = csv.DictWriter(growing, columns, extrasaction="ignore", lineterminator="\n")
         table.writeheader()
