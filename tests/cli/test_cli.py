@@ -22,9 +22,10 @@ from typer.testing import CliRunner
 from models.tiny_bundle import tiny_bundle
 from secondread.cli import app
 from secondread.cli.data import phantom
+from secondread.cli.parts import _as_table
 from secondread.cli.studies import _step_command, status, tune
 from secondread.core.errors import BadData, WrongRequest
-from secondread.core.registry import find, kinds
+from secondread.core.registry import find, kinds, parts
 from secondread.demo import commands
 from secondread.models.bundle import reading
 
@@ -96,8 +97,21 @@ def test_check_and_parts_say_what_there_is(tmp_path: Path) -> None:
     listed = json.loads(secondread("parts", "--json").stdout)
     assert {part["kind"] for part in listed} == set(kinds())
     assert all(part["summary"] for part in listed)
+    top_up = next(part for part in listed if part["name"] == "top_up")
+    assert (top_up["options"]["from"], top_up["options"]["before_split"]) == ("", "False")
     plain = secondread("parts", "losses").stdout.splitlines()
     assert any(line.startswith("losses\tfocal\tgamma: float") for line in plain)
+
+
+@pytest.mark.parametrize("kind", ["sources", "optimisers", "balance"])
+def test_the_table_of_parts_leaves_nothing_out(
+    kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "4000")
+    found = list(parts(kind).values())
+    _as_table(found)
+    drawn = capsys.readouterr().out
+    assert all(option.describe() in drawn for one in found for option in one.options.values())
 
 
 def test_unknown_commands_and_options_are_wrong_commands(tmp_path: Path) -> None:

@@ -66,3 +66,4 @@ def test_the_command_keeps_to_a_section() -> None:
     assert all(key.path.startswith("train.engine") for key in lines)
     assert json.loads(CliRunner().invoke(app, ["keys", "--json-schema"]).stdout)["title"] == "Study"
     assert isinstance(CliRunner().invoke(app, ["keys", "trian"]).exception, WrongRequest)
+    assert isinstance(CliRunner().invoke(app, ["keys", "train", "--json-schema"]).exception, WrongRequest)

@@ -45,6 +45,10 @@ def test_the_pipeline_gives_the_first_arguments_and_the_file_the_rest(kind: str)
         registry.resolve(kind, ref(name="apple", color="red"))
     with pytest.raises(WrongRequest, match=r"colour = 'blue'.*'red' or 'green'"):
         registry.resolve(kind, ref(name="apple", colour="blue"))
+    with pytest.raises(WrongRequest, match=r"no option 'from_' \(did you mean 'from'\?\)"):
+        registry.resolve(kind, ref(name="apple", from_="there"))  # whatever else looks for `from` would not find it
+    with pytest.raises(WrongRequest, match=r"option from = \['there'\]"):
+        registry.resolve(kind, ref(name="apple", **{"from": ["there"]}))
     with pytest.raises(WrongRequest, match="no option 'weight'"):
         registry.resolve(kind, ref(name="apple", weight=1.0))
     with pytest.raises(WrongRequest, match=r"no part 'aple' \(did you mean 'apple'\?\). Valid: apple"):
@@ -58,6 +62,17 @@ def test_as_reaches_a_part_that_asks_for_it(kind: str) -> None:
         return as_
 
     assert registry.resolve(kind, ref(name="pear", **{"as": "quince"}))() == "quince"
+
+
+def test_an_option_without_a_default_must_be_given(kind: str) -> None:
+    @registry.part(kind, "fig")
+    def fig(*, from_: str, as_: str) -> str:
+        """A fig."""
+        return from_ + as_
+
+    with pytest.raises(WrongRequest, match="fruits: fig needs from: str, as: str"):
+        registry.resolve(kind, ref(name="fig"))
+    assert registry.resolve(kind, ref(name="fig", **{"from": "a", "as": "b"}))() == "ab"
 
 
 def test_a_name_taken_twice_is_an_error(kind: str) -> None:

@@ -103,6 +103,7 @@ LEAKY = {"prepare": {"allow_leakage": True}}
         ({"prepare": {"split": {"name": "families", "folds": 2, "family": "("}}}, "is no regular expression"),
         ({"prepare": {"split": {"name": "grouped", "test": 0.6, "val": 0.4}}}, "leave nothing to train on"),
         ({"arms": {"a": {"balance": {"name": "oversample", "before_split": True}}}}, "arms: a: balance before the"),
+        ({"arms": {"a": {"balance": "top_up"}}}, "balance: top_up needs from: str"),
         (GAN | {"balance": TOP_UP | {"to": "majority", "add": 3}}, "top_up takes one of to, add and ratio"),
         (GAN | {"balance": TOP_UP | {"before_split": True}, **LEAKY}, "balance has 'dcgan' see all rows"),
         (

@@ -166,3 +166,20 @@ def test_a_network_that_finds_nothing_is_said_to_miss_all(tmp_path: Path) -> Non
     missed = Judged(rows, ("normal", "ill"), np.array([[0.0, 1.0]]), np.array([[0.9, 0.1]]), np.array([[1.0, 0.0]]))
     told = quality._localisation(None, missed, missed, masks)  # type: ignore[arg-type]
     assert [(row["measure"], row["value"], row["n"]) for row in told] == [("missed", 1.0, 1)]
+
+
+def test_of_many_masks_those_measured_are_of_every_class(tmp_path: Path) -> None:
+    """Rows come in the order of their files, here one class after the other; no class of three is the negative one."""
+    classes, each = ("glioma", "meningioma", "pituitary"), quality.MOST_CASES // 2
+    rows = pd.DataFrame({"row_id": [f"{name}/{number:03}.png" for name in classes for number in range(each)]})
+    for row_id in rows["row_id"]:
+        shape = tmp_path / row_id.removesuffix(".png") / "tumour.png"
+        shape.parent.mkdir(parents=True)
+        Image.new("L", (8, 8), 255).save(shape)
+    labels = np.repeat(np.eye(3), each, axis=0)
+    shown = Judged(rows.assign(group=rows["row_id"]), classes, labels, labels, labels)
+    masks = Masks(tmp_path, Dataset("multiclass", list(classes), str(tmp_path), "test", "", {}, []), 8, "stretch", 0.0)
+    found, missed, where = quality._masked(shown, masks)
+    assert len(found) == len(where) == quality.MOST_CASES
+    assert not missed
+    assert min(np.bincount([target.label for target in found])) > 0.8 * each / 2

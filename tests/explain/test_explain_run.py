@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from export.finished_study import SIZE, Finished, finished_study
@@ -18,8 +20,9 @@ from secondread.core.errors import BadData
 from secondread.core.spec import as_yaml
 from secondread.core.studyfile import parse_study
 from secondread.core.tables import read_dataset, read_table
-from secondread.explain import quality, run
+from secondread.explain import explaining, quality, run
 from secondread.explain.faithfulness import randomised
+from secondread.explain.grad_cam import explain
 from secondread.explain.localisation import best_cut, centre_prior
 from secondread.explain.masks import Masks, find_masks
 from secondread.explain.selection import judge_rows
@@ -143,6 +146,24 @@ def test_pictures_that_were_lost_are_made_again(explained: Finished, tmp_path: P
     where = replace(explained.where, root=tmp_path / "study")
     (where.explain("plain", "plain_cnn") / lost).unlink()
     assert [unit.state() for unit in run.units(explained.study, where)] == ["missing"]
+
+
+def test_many_cases_go_through_the_network_a_few_at_a_time(explained: Finished) -> None:
+    one = picked(explained.study, explained.where)
+    classifier, _ = load_trial(explained.where.trial(one.trial.name))
+    cache, asked = open_for(explained.where, SIZE, "stretch"), []
+
+    def images(row_ids: Sequence[str]) -> NDArray[np.uint8]:
+        asked.append(len(row_ids))
+        return cache.take(row_ids)[:, None]
+
+    ids = list(explained.rows["row_id"].iloc[:40])
+    subject = quality.Subject(classifier.eval(), point_of(explained.where, one.trial), images, ("grad_cam",))
+    shown = list(explaining._with_maps(subject, ids))
+    assert asked == [16, 16, 8]
+    wanted = explain(subject.classifier, torch.from_numpy(images(ids)), ("grad_cam",))["grad_cam"].numpy()
+    np.testing.assert_array_equal(np.stack([image for image, _ in shown]), images(ids))
+    np.testing.assert_allclose(np.stack([maps["grad_cam"] for _, maps in shown]), wanted, rtol=1e-4, atol=1e-6)
 
 
 def test_masks_by_image_by_class_and_beside_a_phantom(explained: Finished, tmp_path: Path) -> None:

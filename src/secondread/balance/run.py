@@ -119,7 +119,7 @@ def _unit(study: Study, where: StudyDir, arm: str, repeat: int, fold: int) -> Un
 def _generator(study: Study, policy: PartRef) -> str | None:
     if policy.name == "duplicate":
         policy = study.arm(controlled(study, policy))[0]
-    named = policy.options.get("from", policy.options.get("from_"))
+    named = policy.options.get("from")
     return None if named is None else str(named)
 
 

@@ -27,7 +27,7 @@ def parts(
             {
                 "kind": p.kind,
                 "name": p.name,
-                "options": {o.name: repr(o.default) for o in p.options.values()},
+                "options": {o.key: o.default_shown for o in p.options.values()},
                 "summary": p.summary,
             }
             for p in found
@@ -51,6 +51,8 @@ def keys(
     from secondread.core.spec.keys import as_markdown, json_schema
     from secondread.core.spec.keys import keys as listed
 
+    if schema and (section or markdown):
+        raise WrongRequest("--json-schema is of the whole study file and stands alone")
     if schema:
         typer.echo(json.dumps(json_schema(), indent=1))
         return
@@ -80,8 +82,10 @@ def _keys_as_table(found) -> None:  # type: ignore[no-untyped-def]
 def _as_table(found) -> None:  # type: ignore[no-untyped-def]
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("kind", "name", "options", "what it does", box=None)
-    for p in found:
-        table.add_row(p.kind, p.name, "\n".join(option.describe() for option in p.options.values()), p.summary)
+    for p in found:  # as Text: in plain strings rich takes the [str] of list[str] for a style and leaves it out
+        options = Text("\n".join(option.describe() for option in p.options.values()))
+        table.add_row(p.kind, Text(p.name), options, Text(p.summary))
     Console().print(table)

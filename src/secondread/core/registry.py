@@ -51,9 +51,23 @@ class Option:
     default: Any
     annotation: Any
 
+    @property
+    def key(self) -> str:
+        """What the study file calls it: `from` and `as` are words of Python and end in an underscore there."""
+        return self.name.rstrip("_")
+
+    @property
+    def required(self) -> bool:
+        return self.default is inspect.Parameter.empty
+
+    @property
+    def default_shown(self) -> str:
+        """Empty for an option that must be given."""
+        return "" if self.required else repr(self.default)
+
     def describe(self) -> str:
-        default = "" if self.default is inspect.Parameter.empty else f" = {self.default!r}"
-        return f"{self.name.rstrip('_')}: {described(self.annotation)}{default}"
+        default = f" = {self.default_shown}" if self.default_shown else ""
+        return f"{self.key}: {described(self.annotation)}{default}"
 
 
 @dataclass(frozen=True)
@@ -93,21 +107,21 @@ class Part:
 
     def check(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options with their types converted; raises `WrongRequest` naming the valid ones."""
-        valid = self.options
+        valid = {option.key: option for option in self.options.values()}
         checked = {}
-        for written, value in options.items():
-            name = f"{written}_" if f"{written}_" in valid else written  # `from` and `as` are words of Python
-            if name not in valid:
+        for key, value in options.items():
+            if key not in valid:
                 raise WrongRequest(
-                    f"{self.kind}: {self.name} has no option {written!r}{_did_you_mean(written, valid)}. "
+                    f"{self.kind}: {self.name} has no option {key!r}{_did_you_mean(key, valid)}. "
                     + ("Valid: " + "; ".join(o.describe() for o in valid.values()) if valid else "It has none.")
                 )
+            option = valid[key]
             try:
-                checked[name] = TypeAdapter(valid[name].annotation, config=FINITE).validate_python(value)
+                checked[option.name] = TypeAdapter(option.annotation, config=FINITE).validate_python(value)
             except ValidationError as error:
                 told = error.errors()[0]["msg"]
                 raise WrongRequest(
-                    f"{self.kind}: {self.name}: option {name} = {value!r}: {told} ({valid[name].describe()})"
+                    f"{self.kind}: {self.name}: option {key} = {value!r}: {told} ({option.describe()})"
                 ) from error
         return checked
 
@@ -154,12 +168,17 @@ def find(kind: str, name: str) -> Part:
 
 
 def resolve(kind: str, ref: PartRef) -> Callable[..., Any]:
-    """The part that a study file names, with its checked options bound; call it with what the pipeline gives."""
+    """The part that a study file names, with its checked options bound; call it with what the pipeline gives.
+
+    Raises `WrongRequest` for options that are unknown, unfit, contradictory or lacking.
+    """
     found = find(kind, ref.name)
     written = dict(ref.options)
     if "as_" in found.options and ref.label != ref.name:
         written["as"] = ref.label
     checked = found.check(written)
+    if lacking := [option for option in found.options.values() if option.required and option.name not in checked]:
+        raise WrongRequest(f"{kind}: {found.name} needs {', '.join(option.describe() for option in lacking)}")
     if found.refuses is not None:
         found.refuses(**checked)
     return functools.partial(found.call, **checked)

@@ -137,7 +137,7 @@ def _arms_find_their_gans(study: Study) -> None:
 
 def controlled(study: Study, policy: PartRef) -> str:
     """The arm that a `duplicate` policy is the control of; raises `WrongRequest` when there is none."""
-    arm = str(policy.options.get("as", policy.options.get("as_", policy.label)))
+    arm = str(policy.options.get("as", policy.label))
     able = [name for name in study.arms if "from" in study.arm(name)[0].options]
     if arm not in able:
         raise WrongRequest(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from secondread.core.tables import read_dataset, read_table
 from secondread.explain.grad_cam import EMPTY, NAMES, Method, explain
 from secondread.explain.masks import find_masks
 from secondread.explain.panels import Shown, panel, sheet
-from secondread.explain.quality import COLUMNS, Subject, quality
+from secondread.explain.quality import BATCH, COLUMNS, Subject, quality
 from secondread.explain.selection import GROUPS, Group, Judged, judge_rows, select
 from secondread.images.cache import PixelCache, open_for
 from secondread.models.build import load_trial
@@ -75,24 +75,30 @@ def _explained(subject: Subject, judged: Judged, group: Group, folder: Path) -> 
     """Write the panels of one group and their sheet; one record per case."""
     if not len(judged.rows):
         return []
-    ids = list(judged.rows["row_id"].astype(str))
-    images = subject.images(ids)
-    maps = {name: found.numpy() for name, found in explain(
-        subject.classifier, torch.from_numpy(images), subject.methods).items()}  # fmt: skip
-    records, drawn = [], []
-    for at in range(len(ids)):
-        own: dict[Method, NDArray[np.float32]] = {name: found[at] for name, found in maps.items()}
+    records, first = [], []
+    for at, (image, maps) in enumerate(_with_maps(subject, list(judged.rows["row_id"].astype(str)))):
         labels = _labels_shown(judged, at)
-        shown = Shown(np.moveaxis(images[at], 0, -1).squeeze(), own, labels[:MOST_LABELS],
+        shown = Shown(np.moveaxis(image, 0, -1).squeeze(), maps, labels[:MOST_LABELS],
                       [_caption(judged, at, k) for k in labels[:MOST_LABELS]],
                       f"{group.replace('_', ' ')}: {_words(judged, at)}")  # fmt: skip
         picture = panel(shown)
         path = folder / "panels" / f"{group}-{at:02d}.png"
         write_with(path, partial(picture.save, format="PNG", optimize=True))
-        drawn.append(picture)
-        records.append(_record(judged, at, group, own, labels) | {"panel": f"panels/{path.name}"})
-    write_with(folder / f"{group}.png", partial(sheet(drawn[:SHEET_CASES]).save, format="PNG", optimize=True))
+        first += [picture] if at < SHEET_CASES else []
+        records.append(_record(judged, at, group, maps, labels) | {"panel": f"panels/{path.name}"})
+    write_with(folder / f"{group}.png", partial(sheet(first).save, format="PNG", optimize=True))
     return records
+
+
+def _with_maps(
+    subject: Subject, row_ids: Sequence[str]
+) -> Iterator[tuple[NDArray[np.uint8], dict[Method, NDArray[np.float32]]]]:
+    """Each image [C,S,S] and its maps [K,h,w] by method; a few images at a time, however many are wanted."""
+    for start in range(0, len(row_ids), BATCH):
+        images = subject.images(row_ids[start : start + BATCH])
+        found = explain(subject.classifier, torch.from_numpy(images), subject.methods)
+        for at, image in enumerate(images):
+            yield image, {name: maps[at].numpy() for name, maps in found.items()}
 
 
 def _labels_shown(judged: Judged, at: int) -> list[int]:

@@ -34,7 +34,8 @@ class Masks:
     def of(self, row_id: str, label: str) -> NDArray[np.bool_] | None:
         """[S,S] where the label shows in this image; None where that is not known or nowhere.
 
-        A mask named as the label; of exclusive classes else all masks of the image together.
+        A mask named as the label; of exclusive classes else all masks of the image together, but for the negative one
+        of two.
         """
         named = self.named(row_id)
         named.pop(MARKER, None)
@@ -43,7 +44,8 @@ class Masks:
         elif self.dataset.task == "multilabel":
             wanted = [named[""]] if "" in named else []
         else:
-            wanted = [] if label == self.dataset.classes[0] and "" not in named else list(named.values())
+            negative = self.dataset.task == "binary" and label == self.dataset.classes[0]
+            wanted = [] if negative and "" not in named else list(named.values())
         return self._read(wanted)
 
     def marker(self, row_id: str) -> NDArray[np.bool_] | None:

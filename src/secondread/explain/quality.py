@@ -86,16 +86,23 @@ def _masked(judged: Judged, masks: Masks) -> tuple[list[Target], list[Target], d
     found: list[Target] = []
     missed: list[Target] = []
     where: dict[Target, NDArray[np.bool_]] = {}
-    groups = judged.rows["group"].astype(str)
-    for at, row_id in enumerate(judged.rows["row_id"].astype(str)):
-        for k, name in enumerate(judged.classes):
-            mask = masks.of(row_id, name) if judged.labels[at, k] == 1 else None
-            if mask is None or len(where) >= MOST_CASES:
-                continue
-            target = Target(row_id, groups.iloc[at], k)
-            where[target] = mask
-            (found if judged.decisions[at, k] == 1 else missed).append(target)
+    groups, ids = judged.rows["group"].astype(str), judged.rows["row_id"].astype(str)
+    present = ((at, int(k)) for at in _drawn_order(judged) for k in np.flatnonzero(judged.labels[at] == 1))
+    for at, k in present:
+        mask = masks.of(ids.iloc[at], judged.classes[k])
+        if mask is None:
+            continue
+        target = Target(ids.iloc[at], groups.iloc[at], k)
+        where[target] = mask
+        (found if judged.decisions[at, k] == 1 else missed).append(target)
+        if len(where) == MOST_CASES:
+            break
     return found, missed, where
+
+
+def _drawn_order(judged: Judged) -> NDArray[np.intp]:
+    """All places in an order that does not follow files, or the first of many would be those of one class or site."""
+    return np.random.default_rng(0).permutation(len(judged.rows))
 
 
 def _localisation(subject: Subject, test: Judged, val: Judged, masks: Masks) -> list[dict[str, Any]]:
@@ -175,10 +182,9 @@ def _on_marker(subject: Subject, test: Judged, masks: Masks) -> list[dict[str, A
 
 
 def _decided(judged: Judged, most: int) -> list[Target]:
-    """What was decided for, one label per image, in an order that does not follow files."""
-    places = np.random.default_rng(0).permutation(len(judged.rows))
+    """What was decided for, one label per image, in the drawn order."""
     groups, ids = judged.rows["group"].astype(str), judged.rows["row_id"].astype(str)
-    shown = [(at, np.flatnonzero(judged.decisions[at] == 1)) for at in places]
+    shown = [(at, np.flatnonzero(judged.decisions[at] == 1)) for at in _drawn_order(judged)]
     picked = [(at, int(ks[np.argmax(judged.probabilities[at, ks])])) for at, ks in shown if len(ks)]
     return [Target(ids.iloc[at], groups.iloc[at], label) for at, label in picked[:most]]
 

@@ -16,7 +16,7 @@ from secondread.core.spec import Study, as_yaml
 from secondread.core.studydir import StudyDir, Unit
 from secondread.models.chosen import Chosen, chosen
 
-VERSION = 3
+VERSION = 4
 """Raised when the same trial would be explained otherwise."""
 
 
