@@ -11,15 +11,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from export.finished_study import Finished, finished_study, square_image
 from secondread.api import Result
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import read_json, write_json, write_text
+from secondread.core.leakage import marks
 from secondread.core.spec import Study, as_yaml
 from secondread.core.studyfile import parse_study
 from secondread.core.tables import read_dataset, read_table, write_dataset
 from secondread.export import run
+from secondread.export.card import model_card_text
 from secondread.metrics.calibration import fit_operating_point
 from secondread.models.build import load_trial
 from secondread.models.bundle import Bundle
@@ -109,6 +112,31 @@ def test_the_card_says_what_was_measured(exported: Finished) -> None:
     for word in ("not a medical device", "Intended use", "Known failures", "Licence", "| test | macro | auroc |"):
         assert word in text
     assert str(exported.where.root) not in text + (folder(exported) / "card.json").read_text()
+
+
+def test_odd_names_break_neither_the_heading_nor_the_tables_of_the_model_card(exported: Finished) -> None:
+    card = Bundle.open(folder(exported), threads=1).card
+    odd = dict(zip(card.classes, ("normal", "sq|uare"), strict=True))
+    rows = [row | {"class": odd.get(row["class"], row["class"])} for row in card.metrics]
+    told = replace(
+        card, name="squares/a: b/#1", classes=list(odd.values()), metrics=rows,
+        thresholds={odd[name]: value for name, value in card.thresholds.items()},
+        uncertain={odd[name]: value for name, value in card.uncertain.items()},
+    )  # fmt: skip
+    text = model_card_text(told, exported.study)
+    assert yaml.safe_load(text.split("---")[1])["model_name"] == "squares/a: b/#1"
+    bare = [line.replace(r"\|", "") for line in text.splitlines() if line.startswith("| ") and "uare" in line]
+    assert len(bare) >= 2
+    assert {line.count("|") for line in bare if line.startswith("| sq")} == {4}
+
+
+def test_a_bundle_knows_what_it_was_fitted_on(exported: Finished) -> None:
+    """Its training rows and the validation rows that chose its threshold; none of those it was tested on."""
+    seen = Bundle.open(folder(exported), threads=1).seen
+    assert seen is not None
+    rows = exported.rows.merge(read_table(exported.where.splits), on="row_id")
+    assert set(rows["split"]) == {"train", "val", "test"}
+    assert np.isin(marks(rows["content_id"]), seen).tolist() == (rows["split"] != "test").tolist()
 
 
 def test_the_gate_passes_about_what_it_promises(exported: Finished) -> None:

@@ -63,6 +63,7 @@ def model_card_text(card: BundleCard, study: Study) -> str:
 
     template = resources.files("secondread.export").joinpath("templates/MODEL_CARD.md.j2").read_text(encoding="utf8")
     made = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+    made.filters["cell"] = lambda text: " ".join(str(text).split()).replace("|", "\\|")
     return made.from_string(template).render(card=card, study=study, failures=known_failures(card), tested=tested(card))
 
 
