@@ -58,6 +58,7 @@ def write_trial(study: Path, model: PartRef, classes: tuple[str, ...], channels:
     card.write(folder / "card.json")
     save_weights(classifier, folder / "best.safetensors")
     write_contents(folder / "contents.json", ["aa", "bb"])
+    write_json(folder / "done.json", {})
     return folder
 
 
@@ -221,7 +222,8 @@ def test_a_trial_of_grey_images_serves_colour_ones(trained: Path) -> None:
 def test_the_first_finished_run_is_taken(tmp_path: Path) -> None:
     later = write_trial(tmp_path / "s", ref("plain_cnn"), ("a", "b"), run="r0f1s0")
     assert find_trial(f"trial:{tmp_path}/s/plain/plain_cnn") == later
-    (later.parent / "r0f0s0").mkdir()  # begun, not finished
+    again = write_trial(tmp_path / "s", ref("plain_cnn"), ("a", "b"), run="r0f0s0")
+    (again / "done.json").unlink()  # being trained anew: its card may still be that of other weights
     assert find_trial(f"trial:{tmp_path}/s/plain/plain_cnn") == later
 
 

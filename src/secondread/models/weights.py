@@ -61,7 +61,7 @@ def find_trial(weights: str, beside: Path | None = None) -> Path:
     for place in places:
         folder = place / "train" / inside
         finished = [folder] if _is_run(inside.name) else sorted(folder.glob("r*f*s*"))
-        finished = [trial for trial in finished if (trial / "card.json").exists()]
+        finished = [trial for trial in finished if (trial / "done.json").exists()]  # written last: none in the making
         if finished:
             return finished[0]
     looked = ", ".join(str(place / "train" / inside) for place in dict.fromkeys(places))
