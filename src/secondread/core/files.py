@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -65,6 +66,20 @@ def why_unwritten(error: OSError, path: Path) -> str:
         return error.strerror
     free = shutil.disk_usage(path.parent).free if path.parent.exists() else 0
     return "No space left on device" if free < LITTLE_SPACE else f"the file could not be written whole ({error})"
+
+
+def reserve(path: Path) -> None:
+    """Take from the disk what a file is long, though nothing was written there yet; raises `OSError` where it is full.
+
+    Who finds a full disk while writing to a mapped file is ended by the system without a word.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "rb+") as opened:
+            try:
+                os.posix_fallocate(opened.fileno(), 0, path.stat().st_size)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # not every file system can
+                    raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:
