@@ -22,6 +22,7 @@ from secondread.prepare.clean import cleaned
 from secondread.prepare.findings_rows import cramers_v, sources
 from secondread.prepare.material import Material
 from secondread.prepare.memory import Measured, measured
+from secondread.prepare.near import near_duplicates
 from secondread.prepare.page import audit_page
 from secondread.prepare.probes import judge
 
@@ -120,3 +121,12 @@ def test_images_that_no_check_looked_at_are_refused_by_name(tmp_path: Path) -> N
     gather.run(study, where)
     with pytest.raises(BadData, match=r"2 images cannot be read \(first: a/0\.png.*unreadable"):
         prepare.run(study, where)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_image_and_one_image_are_no_near_duplicates(count: int) -> None:
+    found = near_duplicates(
+        np.zeros(count, np.uint64), np.zeros(count, np.uint64), np.zeros((count, 128, 128), np.uint8)
+    )
+    assert len(found.pairs) == len(found.alike) == len(found.kind) == 0
