@@ -13,7 +13,8 @@ import fcntl
 import os
 from typing import Any
 
-for name in ("sched_getaffinity", "sched_setaffinity", "fork", "forkpty", "mkfifo", "O_NONBLOCK", "posix_fadvise"):
+for name in ("sched_getaffinity", "sched_setaffinity", "fork", "forkpty", "mkfifo", "O_NONBLOCK", "posix_fadvise",
+             "posix_fallocate"):  # fmt: skip
     if hasattr(os, name):
         delattr(os, name)
 

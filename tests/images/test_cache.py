@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -108,3 +110,26 @@ def test_npz_entries_stream_into_the_cache(tmp_path: Path) -> None:
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(BadData):
         list(entries(path))
+
+
+def test_the_disks_space_is_taken_before_the_first_image_is_decoded(tmp_path: Path) -> None:
+    """A map is written to without a word of what the disk has left: found full there, it ends the process."""
+    items = files(tmp_path, 3)
+    items[0].path.write_bytes(b"damaged")
+    with pytest.raises(BadData, match=r"0\.png"):
+        build_cache(items, PixelSpec(512), tmp_path / "cache")
+    (part,) = (tmp_path / "cache").glob("*.part")
+    assert part.stat().st_blocks * 512 >= part.stat().st_size > 3 * 512**2
+
+
+def test_a_disk_that_is_too_small_is_told_and_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, start: int, length: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    items = files(tmp_path, 3)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(BadData, match="No space left on device"):
+        build_cache(items, PixelSpec(16), tmp_path / "cache")
+    assert not list((tmp_path / "cache").glob("*.part"))
+    monkeypatch.delattr(os, "posix_fallocate")
+    assert len(build_cache(items, PixelSpec(16), tmp_path / "cache").pixels) == 3

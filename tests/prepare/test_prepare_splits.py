@@ -124,6 +124,23 @@ def test_official_without_a_test_part_holds_the_validation_part_out() -> None:
         resolve("splits", ref("official"))(rows, labels, 0)
 
 
+def test_official_tells_what_no_part_is_given_for() -> None:
+    rows, labels = table(np.random.default_rng(3), 60, 2, False)
+    rows["split_given"] = np.where(rows["group"] < "g:r3", "test", np.where(rows["group"] < "g:r6", "train", None))
+    made = resolve("splits", ref("official"))(rows, labels, 0)
+    assert len(made) == rows["split_given"].notna().sum()
+    assert f"; {len(rows) - len(made)} images that no part is given for stand in none" in made.attrs["notes"][0]
+
+
+def test_official_repeats_nothing_where_nothing_is_drawn() -> None:
+    rows, labels = table(np.random.default_rng(3), 60, 2, False)
+    with pytest.raises(WrongRequest, match="all would be the same"):
+        resolve("splits", ref("official", crossing="drop", repeats=2))(rows, labels, 0)
+    made = resolve("splits", ref("official", crossing="drop", repeats=2, val=0.2))(rows, labels, 0)
+    first, second = (set(made.loc[(made["repeat"] == k) & (made["split"] == "val"), "row_id"]) for k in (0, 1))
+    assert first != second
+
+
 @settings(derandomize=True, max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**6), patients=st.integers(30, 80), given_test=st.booleans(), val=st.booleans())
 def test_official_cuts_a_test_part_where_none_is_given(seed: int, patients: int, given_test: bool, val: bool) -> None:

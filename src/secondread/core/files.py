@@ -68,17 +68,17 @@ def why_unwritten(error: OSError, path: Path) -> str:
     return "No space left on device" if free < LITTLE_SPACE else f"the file could not be written whole ({error})"
 
 
-def set_aside(path: Path) -> None:
-    """Have the disk keep room for all of a file that is going to be written through memory.
+def reserve(path: Path) -> None:
+    """Take from the disk what a file is long, though nothing was written there yet; raises `OSError` where it is full.
 
-    A disk that is found full at such a write kills the process, here it is an `OSError`.
+    Who finds a full disk while writing to a mapped file is ended by the system without a word.
     """
     if hasattr(os, "posix_fallocate"):  # not on macOS and Windows
         with open(path, "rb+") as opened:
             try:
                 os.posix_fallocate(opened.fileno(), 0, os.fstat(opened.fileno()).st_size)
             except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT):  # others: a file system that sets nothing aside
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):  # others: a file system that reserves nothing
                     raise
 
 

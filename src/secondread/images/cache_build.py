@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondread.core.errors import BadData
-from secondread.core.files import set_aside, why_unwritten
+from secondread.core.files import reserve, why_unwritten
 from secondread.core.progress import progress
 from secondread.images.cache import CacheItem
 from secondread.images.decode import DecodePolicy, PixelSpec, Refusal, read_pixels, to_model_input
@@ -63,17 +63,19 @@ def fill(items: Sequence[CacheItem], spec: PixelSpec, path: Path, *, frames: str
 def _begin(part: Path, noted: Path, count: int, spec: PixelSpec) -> set[int]:
     """Make the file, or find the stretches of it that an earlier build finished."""
     shape = (count, spec.size, spec.size, *((3,) if spec.channels == 3 else ()))
-    if part.exists() and noted.exists() and _fits(part, shape):
-        return {int(line) for line in noted.read_text(encoding="utf8").split()}
+    begun = part.exists() and noted.exists() and _fits(part, shape)
     try:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        noted.unlink(missing_ok=True)
-        np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
-        set_aside(part)
+        if not begun:
+            part.parent.mkdir(parents=True, exist_ok=True)
+            noted.unlink(missing_ok=True)
+            np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
+        reserve(part)
     except OSError as error:
-        part.unlink(missing_ok=True)
-        raise BadData(f"cannot write the pixel cache {part}: {why_unwritten(error, part)}") from error
-    return set()
+        why = why_unwritten(error, part)
+        if not begun:
+            part.unlink(missing_ok=True)
+        raise BadData(f"cannot write the pixel cache {part}: {why}") from error
+    return {int(line) for line in noted.read_text(encoding="utf8").split()} if begun else set()
 
 
 def _fits(part: Path, shape: tuple[int, ...]) -> bool:

@@ -22,11 +22,13 @@ from secondread.images.decode_resize import needed_before_resize, resize_to
 from secondread.images.decode_types import DECODER_VERSION, Decoded, DecodePolicy, FileFacts, Fit, Intensity, Refusal
 
 __all__ = [
-    "DECODER_VERSION", "DecodePolicy", "Decoded", "FileFacts", "Fit", "Intensity", "PixelSpec", "Refusal", "decode",
-    "decode_for", "display_pixels", "read_bytes", "read_pixels", "resize_to", "to_model_input",
+    "DECODER_VERSION", "UNREADABLE", "DecodePolicy", "Decoded", "FileFacts", "Fit", "Intensity", "PixelSpec", "Refusal",
+    "decode", "decode_for", "display_pixels", "read_bytes", "read_pixels", "resize_to", "to_model_input",
 ]  # fmt: skip
 
 DEFAULT_POLICY = DecodePolicy()
+UNREADABLE = "unreadable"
+"""The code of a refusal that is the fault of the disk or of permissions, not of the file's bytes."""
 UNHELD = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 """How a file is opened: a pipe in its place does not hold us up, and Windows leaves the bytes alone."""
 
@@ -91,10 +93,10 @@ def read_bytes(path: Path, policy: DecodePolicy = DEFAULT_POLICY) -> bytes:
                 raise Refusal("too_large", f"the file has {told.st_size} bytes; at most {policy.max_bytes} are read")
             return opened.read(policy.max_bytes + 1)
     except OSError as error:
-        code = "not_a_file" if isinstance(error, IsADirectoryError) else "unreadable"
+        code = "not_a_file" if isinstance(error, IsADirectoryError) else UNREADABLE
         raise Refusal(code, f"the file cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # a null byte in the name
-        raise Refusal("unreadable", "the file's name is not one") from error
+        raise Refusal(UNREADABLE, "the file's name is not one") from error
 
 
 def to_model_input(decoded: Decoded, spec: PixelSpec) -> NDArray[np.uint8]:

@@ -30,6 +30,8 @@ class Audited:
     material: Material
     found: list[Finding]
     probes: dict[str, dict[str, Any]]
+    checks: Sequence[str]
+    """What was looked for."""
 
     @property
     def banners(self) -> list[str]:
@@ -81,7 +83,7 @@ def audited(material: Material, checks: Sequence[str]) -> Audited:
         found += _shortcuts(probed)
     order = {"error": 0, "warning": 1, "info": 2}
     first = sorted(found, key=lambda one: (order[one.severity], not one.code.startswith("shortcut")))
-    return Audited(material, first, probed)
+    return Audited(material, first, probed, checks)
 
 
 def _asked(code: str, checks: Sequence[str]) -> bool:

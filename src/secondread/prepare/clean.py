@@ -13,11 +13,10 @@ from secondread.core.spec import Prepare
 from secondread.core.tables import labels_of
 from secondread.prepare.groups import clusters, named_clusters, same
 from secondread.prepare.memory import Measured
-from secondread.prepare.near import Near, near_duplicates
+from secondread.prepare.near import NO_NEAR, Near, near_duplicates
 
 CONSTANT_STD = 1.0
 """A small picture that varies less than this shows nothing."""
-NO_NEAR = Near(np.empty((0, 2), np.int64), np.empty(0, np.float32), np.empty(0, object))
 
 
 @dataclass(frozen=True)

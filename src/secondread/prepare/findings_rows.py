@@ -13,6 +13,8 @@ from secondread.prepare.material import LEFT_OUT, TOGETHER, Finding, Material, c
 
 FEW_FOR_VALIDATION, FEW_PER_CLASS = 100, 10
 FEW_IN_CLASS = 30
+APART = 0.2
+"""Difference of two shares that is worth a word."""
 
 
 def duplicates(m: Material) -> Iterator[Finding]:
@@ -122,19 +124,36 @@ def sources(m: Material) -> Iterator[Finding]:
     if not m.exclusive or site.nunique() < 2:
         return
     table = pd.crosstab(site, m.label_of)
-    shares = table / table.sum(axis=0)
-    alone = [str(name) for name in table.columns if shares[name].max() > 0.95]
-    strength = cramers_v(table.to_numpy())
+    alone, strength = from_one_site(table), cramers_v(table.to_numpy())
     if alone or strength > 0.5:
         message = f"the site goes with the class (Cramér's V {strength:.2f})"
         message += f"; from one site only: {', '.join(alone)}" if alone else ""
         yield Finding("source_is_class", "warning", message, [], "none; see evaluate.left_out")
 
 
+def from_one_site(table: pd.DataFrame) -> list[str]:
+    """Classes (columns) of which nearly all images are from one site (row) that has markedly less of the others."""
+    alone, counts = [], table.to_numpy(dtype=float)
+    for k, name in enumerate(table.columns):
+        own, others = counts[:, k], np.delete(counts, k, axis=1).sum(axis=1)
+        share, rest = own / max(own.sum(), 1), others / max(others.sum(), 1)
+        most = int(share.argmax())
+        if share[most] > 0.95 and share[most] - rest[most] > APART:
+            alone.append(str(name))
+    return alone
+
+
 def cramers_v(table: NDArray[np.int64]) -> float:
-    """Association of two names by their table of counts: 0 none, 1 one determines the other (Cramér 1946)."""
-    total = table.sum()
-    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0, keepdims=True) / max(total, 1)
+    """Association of two names by their table of counts: 0 as by chance, 1 one determines the other (Cramér 1946).
+
+    Corrected for what many sites of few images have by chance alone (Bergsma 2013).
+    """
+    total = float(table.sum())
+    if total < 2 or min(table.shape) < 2:
+        return 0.0
+    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0, keepdims=True) / total
     chi = float(((table - expected) ** 2 / np.maximum(expected, 1e-12)).sum())
-    smaller = min(table.shape) - 1
-    return float(np.sqrt(chi / max(total * smaller, 1))) if smaller else 0.0
+    freedom = np.array(table.shape) - 1.0
+    by_chance = float(freedom.prod()) / (total - 1)
+    largest = float((freedom - freedom**2 / (total - 1)).min())
+    return float(np.sqrt(max(chi / total - by_chance, 0.0) / largest)) if largest > 0 else 0.0

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from secondread.core.errors import BadData
 from secondread.core.files import sha256_of_json, why_unwritten, write_with
 from secondread.core.progress import progress
-from secondread.images.decode import DECODER_VERSION
+from secondread.images.decode import DECODER_VERSION, UNREADABLE
 from secondread.images.decode_pool import Crash, in_processes
 from secondread.prepare.seen import SIDE, Frames, Job, Seen, look, look_inside
 from secondread.prepare.small import SmallPictures
@@ -41,7 +41,7 @@ class Measured:
     @classmethod
     def nothing(cls, rows: pd.DataFrame) -> Measured:
         """No measurement at all, for studies that ask for no check that looks at images."""
-        told = rows["content_id"].isna().map({True: "unreadable", False: ""})
+        told = rows["content_id"].isna().map({True: UNREADABLE, False: ""})
         facts = pd.DataFrame({"content_id": rows["content_id"], "refused": told, "reason": told})
         return cls(facts, SmallPictures.none())
 
@@ -97,7 +97,7 @@ def measured(rows: pd.DataFrame, root: Path, folder: Path, frames: Frames) -> Me
     facts = facts.iloc[places].reset_index(drop=True) if len(facts) else facts
     if missing.any():
         facts = facts.reindex(range(len(rows)))
-        facts.loc[missing, ["refused", "reason"]] = ["unreadable", "the file cannot be read"]
+        facts.loc[missing, ["refused", "reason"]] = [UNREADABLE, "the file cannot be read"]
     return Measured(facts, SmallPictures(known.pictures, places) if known.pictures else SmallPictures.none())
 
 
@@ -108,11 +108,21 @@ def _measure(new: pd.DataFrame, root: Path, stem: Path, frames: Frames) -> Itera
     with progress("audit", len(jobs)) as shown:
         unfinished: dict[int, _Stretch] = {}
         for place, result in _looked(jobs):
+            _need_there(jobs[place], result)
             start = place // STRETCH * STRETCH
             stretch = unfinished.setdefault(start, _Stretch.of(min(STRETCH, len(jobs) - start)))
             shown.advance()
             if stretch.finished_with(place - start, result):
                 yield unfinished.pop(start).write(ids[start : start + STRETCH], stem)
+
+
+def _need_there(job: Job, result: Seen | Crash) -> None:
+    """Raise `BadData` for a file that was there when it was gathered: it is no bad image, and must not count as one."""
+    if isinstance(result, Seen) and result.facts.get("refused") == UNREADABLE:
+        raise BadData(
+            f"{job.path} could be read when it was gathered and cannot now ({result.facts['reason']}): see whether its "
+            "disk is still there, then run again"
+        )
 
 
 @dataclass

@@ -42,6 +42,7 @@ class Near:
     kind: NDArray[np.object_]
 
 
+NO_NEAR = Near(np.empty((0, 2), np.int64), np.empty(0, np.float32), np.empty(0, object))
 VARIANTS = ("copy", "mirrored", "negative", "mirrored negative")
 
 
@@ -49,12 +50,14 @@ def near_duplicates(
     phash: NDArray[np.uint64], mirrored: NDArray[np.uint64], small: Small, *, alike: float = ALIKE
 ) -> Near:
     """Near duplicates among N images: hashes [N] of the image and its mirror image, small pictures uint8 [N, S, S]."""
+    if len(phash) < 2:
+        return NO_NEAR
     radius = RADIUS if len(phash) <= FEW_IMAGES else SMALL_RADIUS
     plain, turned = phash & FULL, mirrored & FULL
     asked = {"copy": plain, "mirrored": turned, "negative": plain ^ FULL, "mirrored negative": turned ^ FULL}
     pictures, joined = _Pictures(small), Joined(len(phash))
     found = [np.empty((0, 2), np.int64)]
-    for kind in VARIANTS if len(phash) > 1 else ():
+    for kind in VARIANTS:
         for pairs in candidate_pairs(plain, asked[kind], radius, joined):
             found += _joining(pairs, pictures, kind, alike, joined)
     pairs = np.concatenate(found)

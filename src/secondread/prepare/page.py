@@ -11,13 +11,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from secondread.core.spec import Prepare
 from secondread.pages import labels as label_figures
 from secondread.pages import pictures
 from secondread.pages.blocks import Banner, Block, Findings, Folded, Report, Section, Shown, Tabled, Tile, Words
 from secondread.pages.blocks import Finding as ShownFinding
 from secondread.pages.document import embedded, render
 from secondread.pages.numbers import Number, count
-from secondread.pages.sentences import Sentence
+from secondread.pages.sentences import Sentence, listed
 from secondread.pages.style import styled
 from secondread.pages.tables import Cell, Interval, Name, Table
 from secondread.prepare.audit import MEANS, Audited
@@ -58,11 +59,20 @@ def _sentences(result: Audited, told: dict[str, Any]) -> list[Sentence]:
     grave = [one for one in result.found if one.severity == "error"]
     grave_or_not = [one for one in result.found if one.severity != "info"][:6]
     said = [Sentence("Found.", [_capital(one.message) + "."], "warning") for one in grave_or_not]
-    if not grave:
-        said.insert(0, Sentence("No error.", ["Every image is read and no label contradicts another."], "good"))
+    if not grave and (sure := _sure(result)):
+        said.insert(0, Sentence("No error.", [_capital(" and ".join(sure)) + "."], "good"))
+    if left_out := [check.replace("_", " ") for check in Prepare().checks if check not in result.checks]:
+        said.append(Sentence("Not asked for.", [*listed(left_out), "."], "warning"))
     dropped = len(result.material.cleaned.dropped)
     said.append(Sentence("Left out.", [count(dropped), " of ", count(told["files"]), " images."]))
     return said
+
+
+def _sure(result: Audited) -> list[str]:
+    """What may be said of the images where there is no error: only what was looked for."""
+    codes = {one.code for one in result.found}
+    said = {"unreadable": "every image is read", "label_conflicts": "no label contradicts another"}
+    return [words for check, words in said.items() if check in result.checks and f"near_{check}" not in codes]
 
 
 def _capital(message: str) -> str:
@@ -80,7 +90,7 @@ def _tiles(told: dict[str, Any]) -> list[Tile]:
 
 def _finding_blocks(result: Audited) -> list[Block]:
     if not result.found:
-        return [Words(Sentence("", ["Nothing was found that speaks against these images."]))]
+        return [Words(Sentence("", ["Nothing was found of what was looked for."]))]
     blocks: list[Block] = []
     for one in result.found:
         named, more = one.files[:NAMED_FILES], max(len(one.files) - NAMED_FILES, 0)

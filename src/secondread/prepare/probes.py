@@ -31,6 +31,7 @@ MOST_IMAGES = 6000
 MOST_LABELS = 6
 LEAST_CASES = 10
 FOLDS = 5
+LEAST_GROUPS = 2 * FOLDS
 REPLICATES = 200
 COARSE = 16
 FRAME = 2
@@ -96,17 +97,17 @@ def judge(
     classes: Sequence[str],
 ) -> Probe:
     """Cross-validated by group; the interval resamples groups."""
-    chosen = _usable(labels_NK)
+    codes = pd.factorize(groups)[0]
+    chosen = _usable(labels_NK, codes)
     if not features.shape[1]:
         return Probe(None, reason="there is nothing to tell images apart by")
     if len(chosen) < (1 if task == "multilabel" else 2):
-        return Probe(None, reason=f"fewer than {LEAST_CASES} images of a class")
+        return Probe(None, reason=f"fewer than {LEAST_CASES} images of a class, or too few independent ones")
     truth = np.where(labels_NK[:, chosen] < 0, np.nan, labels_NK[:, chosen])
     if task != "multilabel":
         own = truth.sum(axis=1) == 1
-        truth, features, groups = truth[own], features[own], groups[own]
-    codes = pd.factorize(groups)[0]
-    if codes.max() + 1 < 2 * FOLDS:
+        truth, features, codes = truth[own], features[own], pd.factorize(codes[own])[0]
+    if len(np.unique(codes)) < LEAST_GROUPS:
         return Probe(None, reason="too few independent images")
     predicted = _predicted(features, truth, codes, task, kind)
     judged = cases(truth, predicted, task="multilabel" if task == "multilabel" else "multiclass")
@@ -120,10 +121,11 @@ def judge(
     return Probe(round(float(value), 4), round(float(low), 4), round(float(high), 4), len(truth), classes=apart)
 
 
-def _usable(labels_NK: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Classes with enough images with and without them; of many, the most frequent."""
+def _usable(labels_NK: NDArray[np.float32], codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Classes with enough images with and without them, and enough groups of which it is known; the most frequent."""
     present, absent = (labels_NK == 1).sum(axis=0), (labels_NK == 0).sum(axis=0)
-    usable = np.flatnonzero((present >= LEAST_CASES) & (absent >= LEAST_CASES))
+    groups = np.array([len(np.unique(codes[label >= 0])) for label in labels_NK.T], dtype=np.int64)
+    usable = np.flatnonzero((present >= LEAST_CASES) & (absent >= LEAST_CASES) & (groups >= LEAST_GROUPS))
     return usable[np.argsort(-present[usable], kind="stable")][:MOST_LABELS]
 
 

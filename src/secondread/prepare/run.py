@@ -34,12 +34,14 @@ from secondread.images.cache import build_cache, study_items
 from secondread.images.decode import DECODER_VERSION, PixelSpec
 from secondread.prepare.audit import Audited, audited, material_of
 from secondread.prepare.clean import cleaned
+from secondread.prepare.material import many
 from secondread.prepare.memory import Measured, measured
 from secondread.prepare.page import audit_page
 from secondread.prepare.pixels import pixel_settings, sizes_of
 from secondread.prepare.proof import prove
 
 VERSION = 1
+AUDIT_VERSION = 2
 LEAKY = "image_level"
 LOOKING = {"unreadable", "near_duplicates", "shortcuts"}
 """Checks for which images are decoded; without any of them rows are compared by bytes, labels and patients alone."""
@@ -73,8 +75,8 @@ def look(study: Study, where: StudyDir) -> None:
 
 def _audit_unit(study: Study, where: StudyDir) -> Unit:
     asked = study.prepare
-    settings = {"version": VERSION, "decoder": DECODER_VERSION, "checks": asked.checks, "frames": study.gather.frames,
-                "drop_duplicates": asked.drop_duplicates}  # fmt: skip
+    settings = {"version": AUDIT_VERSION, "decoder": DECODER_VERSION, "checks": asked.checks,
+                "frames": study.gather.frames, "drop_duplicates": asked.drop_duplicates}  # fmt: skip
     done = where.prepare / "audit.done.json"
     return Unit("prepare", "audit", where.prepare, settings, [where.rows, where.dataset], done)
 
@@ -163,6 +165,7 @@ def _patients_known(rows: pd.DataFrame, dataset: Dataset) -> bool:
 def _pixels(study: Study, where: StudyDir) -> None:
     dataset, rows = read_dataset(where.dataset), read_table(where.clean_rows)
     seen: Measured = measured(rows, Path(dataset.root), where.cache, study.gather.frames)
+    _forbid_refused(rows, seen.facts)
     settings, notes = pixel_settings(seen.facts, study.prepare, study.gather.frames)
     for note in notes:
         say(f"  {note}")
@@ -173,3 +176,14 @@ def _pixels(study: Study, where: StudyDir) -> None:
         file = cache.path.relative_to(where.root).as_posix()
         settings["caches"][f"{size}-{fit}"] = {"key": cache.path.stem, "file": file}
     write_json(where.pixels, settings)
+
+
+def _forbid_refused(rows: pd.DataFrame, facts: pd.DataFrame) -> None:
+    """Raise `BadData` for images that no check left out and nothing can be learned from."""
+    refused = facts["refused"].fillna("").ne("").to_numpy()
+    if refused.any():
+        first = int(refused.argmax())
+        raise BadData(
+            f"{many(int(refused.sum()), 'image')} cannot be read (first: {rows['row_id'].iloc[first]}: "
+            f"{facts['reason'].iloc[first]}). prepare.checks: [unreadable] leaves them out"
+        )

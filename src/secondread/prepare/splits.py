@@ -127,6 +127,11 @@ def official(
         given = given.fillna("train")
     held = _official_test(given, test, otherwise is not None)
     marked = _marked(given, held, val)
+    if repeats > 1 and held is not None and (marked == "val").any():
+        raise WrongRequest(
+            f"prepare.split: official: repeats: {repeats}, but test and validation are given, so that all would be the "
+            "same: set val: SHARE to cut the validation part anew each time, or leave repeats out"
+        )
     parts, notes = [], []
     for repeat in range(repeats):
         split = marked.copy()
@@ -135,7 +140,7 @@ def official(
         split = _without_crossing(split, rows["group"], crossing)
         if not (marked == "val").any():
             _cut(split, "val", rows["group"], labels_NK, val or 0.1, np.random.default_rng([seed, repeat, 2]))
-        notes.append(_official_note(f"repeat {repeat}", held, split, int((marked.notna() & split.isna()).sum())))
+        notes.append(_official_note(f"repeat {repeat}", held, split, marked))
         parts.append(_kept_table(rows, split, repeat, 0))
     return _told(parts, notes)
 
@@ -165,15 +170,18 @@ def _marked(given: pd.Series, held: str | None, val: float | None) -> pd.Series:
     return split.where(split.notna(), None)
 
 
-def _official_note(where: str, held: str | None, split: pd.Series, out: int) -> str:
-    """Which of both happened: the test part came with the data, or was cut in its stead."""
+def _official_note(where: str, held: str | None, split: pd.Series, marked: pd.Series) -> str:
+    """Which of both happened: the test part came with the data, or was cut in its stead; and what stands in no part."""
     count = int((split == "test").sum())
-    kept_out = f"; {out} images whose patient or duplicate is held out stand in no part" if out else ""
     if held is None:
         told = f"no part marked test is given: {count} images of the training part stand for it, cut by patient"
     else:
         told = f"the test part is the one given: {count} images marked {held}"
-    return f"{where}: {told}{kept_out}"
+    if out := int((marked.notna() & split.isna()).sum()):
+        told += f"; {out} images whose patient or duplicate is held out stand in no part"
+    if unmarked := int(marked.isna().sum()):
+        told += f"; {unmarked} images that no part is given for stand in none"
+    return f"{where}: {told}"
 
 
 def _without_crossing(split: pd.Series, groups: pd.Series, crossing: str) -> pd.Series:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from secondread.core.errors import BadData
-from secondread.core.files import atomic_path, set_aside
+from secondread.core.files import atomic_path, reserve
 from secondread.core.progress import progress
 from secondread.images.augment import Augment
 from secondread.images.batches import Stack, planes
@@ -77,7 +77,7 @@ def _write(front: Front, stack: Stack, places: NDArray[np.int64], views: int, ma
         raise BadData(f"{path.name} would take {needed / 2**30:.0f} GiB: use a smaller train.size or fewer views")
     with atomic_path(path) as temporary, progress("features", len(places) * views) as shown:
         array = np.lib.format.open_memmap(temporary, "w+", np.float32, (len(places) * views, *shape))
-        set_aside(temporary)
+        reserve(temporary)
         for view in range(views):
             for start in range(0, len(places), EVALUATION_BATCH):
                 some = places[start : start + EVALUATION_BATCH]
