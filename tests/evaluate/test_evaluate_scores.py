@@ -20,7 +20,8 @@ from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir
 from secondread.core.tables import CLEAN_COLUMNS, PREDICTION_COLUMNS, ROW_COLUMNS, read_table, write_table
 from secondread.evaluate import run as face
-from secondread.evaluate.predictions import read_evidence
+from secondread.evaluate.draws import Draws
+from secondread.evaluate.predictions import Part, read_evidence
 from secondread.evaluate.record import read_record
 from secondread.evaluate.results import Results, results
 from secondread.evaluate.traces import Traces
@@ -125,6 +126,18 @@ def test_what_two_arms_share_is_compared_under_the_same_draws(simulate: Simulate
     found = judged(study, where).comparisons.query("metric == 'log_loss' and arm == 'two'").iloc[0]
     assert found["method"] == "paired bootstrap"
     assert [found["low"], found["difference"], found["high"]] == [0.0, 0.0, 0.0]
+
+
+def test_rows_that_are_called_alike_are_drawn_apart() -> None:
+    """Two external sets of files 0 … 11, of which one has two images a patient, and the other other classes."""
+    ids, alone = np.array([str(i) for i in range(12)], dtype=object), np.array([None] * 12, dtype=object)
+    pairs, labels = np.array([f"P{i // 2}" for i in range(12)], dtype=object), np.eye(2)[np.arange(12) % 2]
+    draws = Draws(20, 0, ())
+    first = draws.of(Part(ids, alone, labels, labels))
+    assert draws.of(Part(ids, alone, labels, -labels)) is first  # another trial's logits
+    assert draws.of(Part(ids, pairs, labels, labels)).patients == 6
+    other = draws.of(Part(ids, alone, np.eye(2)[np.arange(12) // 6], labels))
+    assert (other.drawn[other.patient_of_row][:6].sum(axis=0) == 6).all()  # of each class as many as there are
 
 
 def test_folds_are_joined_before_calibration_as_after_it(simulate: Simulate) -> None:

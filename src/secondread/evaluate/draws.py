@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,18 +16,21 @@ from secondread.metrics.resampling import Replicates, Resampling, patient_number
 
 @dataclass
 class Draws:
-    """Makes each set of draws once and hands it to every trial over the same rows."""
+    """Makes each set of draws once and hands it to every trial over the same rows.
+
+    The same rows are those of the same ids, patients and labels: files of two external sets may be called alike.
+    """
 
     replicates: int
     seed: int
     metrics: tuple[str, ...]
-    _made: dict[tuple[str, ...], Resampling] = field(default_factory=dict)
-    _seen: dict[tuple[int, tuple[str, ...]], Resampling] = field(default_factory=dict)
+    _made: dict[bytes, Resampling] = field(default_factory=dict)
+    _seen: dict[tuple[bytes, bytes], Resampling] = field(default_factory=dict)
     _scored: dict[tuple[int, int], tuple[Cases, Resampling, Replicates]] = field(default_factory=dict)
 
     def of(self, rows: Part) -> Resampling:
         """The draws for exactly these rows."""
-        key = tuple(rows.row_ids.astype(str))
+        key = digest_of(rows)
         if key not in self._made:
             self._made[key] = resampling(
                 rows.patients, rows.labels, replicates=self.replicates, seed=self.seed, stratify=True
@@ -41,12 +45,9 @@ class Draws:
         union = union_of(parts)
         whole = self.of(union)
         place = {row_id: i for i, row_id in enumerate(union.row_ids)}
-        found = []
+        found, of_union = [], digest_of(union)
         for part in parts:
-            key = (
-                id(whole),
-                tuple(part.row_ids.astype(str)),
-            )  # `whole` is kept in `_made`, so that its id stays its own
+            key = (of_union, digest_of(part))
             if key not in self._seen:
                 self._seen[key] = restricted(whole, np.array([place[row_id] for row_id in part.row_ids]))
             found.append(self._seen[key])
@@ -58,6 +59,14 @@ class Draws:
         if key not in self._scored:  # the cases and draws are kept, so that their ids stay theirs
             self._scored[key] = (cases, drawn, replicates(cases, drawn, self.metrics))
         return self._scored[key][2]
+
+
+def digest_of(rows: Part) -> bytes:
+    """Of row ids, patients and labels."""
+    told = hashlib.sha256("\0".join(rows.row_ids.astype(str)).encode("utf8", "surrogatepass"))
+    told.update(patient_numbers(rows.patients, rows.n).tobytes())
+    told.update(np.ascontiguousarray(rows.labels).tobytes())
+    return told.digest()
 
 
 def union_of(parts: Sequence[Part]) -> Part:
