@@ -13,7 +13,7 @@ from secondread.core.files import sha256_of_json
 from secondread.core.fingerprints import record_of
 from secondread.core.studydir import State, Unit
 from secondread.core.tables import read_table
-from secondread.gather.files import IMAGE_SUFFIXES, SKIPPED, TABLE_SUFFIXES, is_study, leads_back
+from secondread.gather.files import IMAGE_SUFFIXES, SKIPPED, TABLE_SUFFIXES, is_study, leads_back, names_no_kind
 
 READ_SUFFIXES = {*IMAGE_SUFFIXES, *TABLE_SUFFIXES, ".npz", ".txt"}
 """What a source may read: images, tables, arrays, NIH's lists, DICOM files without a suffix."""
@@ -84,7 +84,7 @@ def _listed(top: Path, inside: str) -> tuple[list[str], list[str]]:
             if entry.is_dir():
                 if not (entry.is_symlink() and leads_back(top, f"{inside}{name}")):
                     folders.append(f"{inside}{name}/")
-            elif name[name.rfind(".") :].lower() in READ_SUFFIXES or "." not in name:
+            elif (suffix := os.path.splitext(name)[1].lower()) in READ_SUFFIXES or names_no_kind(suffix):
                 told = entry.stat()
                 lines.append(f"{name}\0{told.st_size}\0{told.st_mtime_ns}")
             elif inside and name == "study.yaml" and is_study(top / inside):

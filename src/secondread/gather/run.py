@@ -32,7 +32,7 @@ from secondread.gather.labels import labelled, texts_for_nothing
 from secondread.gather.patients import recognised
 from secondread.metrics.cases import AVERAGES
 
-VERSION = 1
+VERSION = 2
 NEEDS_NO_DATA = "phantom"
 
 
