@@ -125,8 +125,8 @@ def bench(
 
 def serve(
     bundles: Bundles,
-    host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port")] = 8000,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8000,
     folder: Annotated[Path | None, typer.Option("--folder", help="Where uploads, database and secret live.")] = None,
 ) -> None:
     """The web application: accounts, upload, reading, history, API."""
