@@ -85,21 +85,15 @@ def _table(path: Path | None, classes: list[str]) -> Iterator[Callable[[dict[str
     from shutil import copyfileobj
 
     from secondread.core.files import atomic_path
+    from secondread.models.bundle.reading import columns_of, in_columns
 
-    names = ["file", "content_id", "status", "reason", "decision", "bundle", "seconds", *(f"p_{c}" for c in classes)]
     with tempfile.TemporaryFile("w+", encoding="utf8", newline="") as growing:
-        table = csv.DictWriter(growing, names, extrasaction="ignore", lineterminator="\n")
+        table = csv.DictWriter(growing, columns_of(classes), extrasaction="ignore", lineterminator="\n")
         table.writeheader()
-        yield lambda reading: table.writerow(_flat(reading))
+        yield lambda reading: table.writerow(in_columns(reading))
         growing.seek(0)
         with atomic_path(path) as temporary, open(temporary, "w", encoding="utf8", newline="") as whole:
             copyfileobj(growing, whole)
-
-
-def _flat(reading: dict[str, Any]) -> dict[str, Any]:
-    chances = {f"p_{name}": p for name, p in (reading.get("probabilities") or {}).items()}
-    decision = reading.get("decision")
-    return reading | chances | {"decision": decision if isinstance(decision, str | None) else "|".join(decision)}
 
 
 def bench(
@@ -111,7 +105,7 @@ def bench(
     repeats: Annotated[int, typer.Option("--repeats", min=3, help="Timed calls per setting.")] = 20,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads; all cores when not given.")] = None,
 ) -> None:
-    """Native PyTorch against ONNX Runtime (fp32, int8): latency, throughput, agreement."""
+    """Native PyTorch against ONNX Runtime (fp32, int8; OpenVINO too where it is): latency, throughput, agreement."""
     from secondread.export.bench import bench as measure
     from secondread.export.bench import write_measurements
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -49,6 +49,27 @@ def read_images(
     policy = policy or DecodePolicy()
     for group in _batched(find_files(paths, policy), batch):
         yield from _read_group(bundle, [_made_ready(bundle, found, policy) for found in group], heatmaps)
+
+
+def columns_of(classes: Sequence[str]) -> list[str]:
+    """The columns of a table of readings (`secondread read --csv`, `sr.read`)."""
+    return [
+        "file",
+        "content_id",
+        "status",
+        "reason",
+        "decision",
+        "bundle",
+        "seconds",
+        *(f"p_{name}" for name in classes),
+    ]
+
+
+def in_columns(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of `read_images` as a row of that table; several classes decided are joined by `|`."""
+    chances = {f"p_{name}": p for name, p in (record.get("probabilities") or {}).items()}
+    decision = record.get("decision")
+    return record | chances | {"decision": "|".join(decision) if isinstance(decision, list) else decision}
 
 
 def _batched(files: Iterator[Found], size: int) -> Iterator[list[Found]]:
