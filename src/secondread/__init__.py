@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "audit", "bench", "check", "phantom", "plan", "prove", "read", "run", "status", "tune"]
 
 
+def __dir__() -> list[str]:
+    """What completion offers, in notebooks before the first use."""
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     """Load the verbs on first use, so that `import secondread` costs nothing."""
     if name in __all__:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from secondread import pipeline
+from secondread.core.files import read_json
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir, needed
 from secondread.core.studyfile import load_study
@@ -32,7 +33,7 @@ AnyPath = str | Path
 
 @dataclass(frozen=True)
 class Result:
-    """A study directory and what lies in it."""
+    """A study directory and what lies in it; in a notebook it shows its picks and verdicts."""
 
     where: StudyDir
 
@@ -56,10 +57,12 @@ class Result:
     def _repr_html_(self) -> str:
         from html import escape
 
-        scores = self.scores
-        test: Any = scores[(scores["split"] == "test") & (scores["class"] == "macro")]
-        table: str = test.round(3).to_html(index=False)
-        return f"<p>Report: <code>{escape(str(self.report))}</code></p>{table}"
+        if not self.where.report.exists():
+            return f"<p><code>{escape(str(self.where.root))}</code> has no report yet; sr.status tells more</p>"
+        told = read_json(self.where.summary)
+        red = "".join(f'<p style="color:#b3261e"><b>{escape(one)}</b></p>' for one in told["banners"])
+        said = "".join(f"<p>{escape(one)}</p>" for one in told["sentences"])
+        return f"{red}{said}<p>Report: <code>{escape(str(self.where.report))}</code></p>"
 
 
 def run(
@@ -105,18 +108,15 @@ def plan(data: AnyPath, minutes: float = 60) -> Plan:
 
 
 def read(bundle: AnyPath, images: Sequence[AnyPath] | AnyPath, heatmaps: AnyPath | None = None) -> pd.DataFrame:
-    """Read images with a bundle: one row per file, columns as of `secondread read --csv`, then `frames` (of files with
-    several) and `heatmaps`, where there are any."""
+    """Read images with a bundle: one row per file, columns as of `secondread read --csv`, and the heatmaps written."""
     from secondread.models.bundle import Bundle
-    from secondread.models.bundle.reading import read_images, table_columns
+    from secondread.models.bundle.reading import columns_of, in_columns, read_images
 
     paths = [Path(images)] if isinstance(images, str | Path) else [Path(image) for image in images]
-    opened, found = Bundle.open(Path(bundle)), []
-    for reading in read_images(opened, paths, heatmaps=_path(heatmaps)):
-        chances = reading.pop("probabilities", None) or {}
-        found.append(reading | {f"p_{name}": p for name, p in chances.items()})
-    table, columns = pd.DataFrame(found), table_columns(opened.card.classes)
-    return table.reindex(columns=[*columns, *(name for name in table.columns if name not in columns)])
+    opened = Bundle.open(Path(bundle))
+    found = [in_columns(reading) for reading in read_images(opened, paths, heatmaps=_path(heatmaps))]
+    written = ["heatmaps"] if heatmaps is not None else []
+    return pd.DataFrame(found, columns=[*columns_of(opened.card.classes), *written])
 
 
 def prove(

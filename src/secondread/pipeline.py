@@ -63,7 +63,7 @@ def open_study(
     if smoke:
         from secondread.smoke import smoke_of
 
-        study, data = smoke_of(study, data, root.with_name("phantoms"))
+        study, data = smoke_of(study, data_root(data), root.with_name("phantoms"))
     check(study)
     where = StudyDir(root.resolve(), data_root(data), only)
     _check_only(study, where)

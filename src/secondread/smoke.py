@@ -49,7 +49,7 @@ def smoke_of(study: Study, data: Path | None, phantoms: Path) -> tuple[Study, Pa
     """
     written: dict[str, Any] = as_yaml(study)
     roots = _roots(study.gather.source)
-    if data is None or not any((data / root).exists() for root in roots):
+    if not _is_here(roots, data):
         data, root = phantoms, _phantom(study, roots, phantoms)
         if not set(roots) & set(TREES) and study.gather.source.name != "phantom":
             _leave_names_out(study, written)
@@ -72,6 +72,13 @@ def smoke_of(study: Study, data: Path | None, phantoms: Path) -> tuple[Study, Pa
     written["explain"] |= {"cases": 4, "quality": False}
     written["export"]["int8"] = False
     return parse_study(written, "smoke"), data
+
+
+def _is_here(roots: list[str], data: Path | None) -> bool:
+    """Whether one of the folders is there; such as stand in no data folder are absolute."""
+    if data is None and not all(Path(root).is_absolute() for root in roots):
+        return False
+    return any(((data or Path()) / root).exists() for root in roots)
 
 
 def _cross(study: Study, written: dict[str, Any]) -> None:

@@ -38,6 +38,16 @@ def test_the_gate_of_int8(noise: float, ratio: float, kept: bool, word: str) -> 
     assert word in found.reason
 
 
+def test_where_validation_cannot_tell_the_cost_that_is_said_in_words() -> None:
+    """Of several labels none has enough positives: the mean AUROC is undefined, and was written as `nan`."""
+    point = OperatingPoint("multilabel", ("a", "b"), (0.0, 0.0), 1.0, (), (0.5, 0.5), ((0.0, 0.0), (0.0, 0.0)))
+    truth, logits = np.eye(2)[np.zeros(40, dtype=int)] * (np.arange(40) < 3)[:, None], np.zeros((40, 2), np.float32)
+    same = Outputs(logits, point.probabilities(logits).astype(np.float32), logits)
+    found = judge_int8(point, truth, same, same, 2.0)
+    assert not found.kept
+    assert found.reason == "int8 left out: validation has too few cases to tell what it costs"
+
+
 def test_the_quantised_graph_answers_nearly_the_same(exported: Finished) -> None:
     model = (exported.where.export("plain", "plain_cnn") / "model.onnx").read_bytes()
     images = np.stack([np.random.default_rng(n).normal(100, 30, (1, 32, 32)).clip(0, 255) for n in range(32)])

@@ -11,9 +11,12 @@ from pydicom.uid import MediaStorageDirectoryStorage
 
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.spec import Gather
+from secondread.core.tables import UNLABELLED
 from secondread.gather.changes import digest_of_files
 from secondread.gather.dicom import HEADER_BYTES, dicom
 from secondread.gather.files import listing
+from secondread.gather.patients import recognised
+from secondread.gather.recognise import auto
 from secondread.images.phantom import PhantomSpec, write_phantom
 
 
@@ -84,3 +87,35 @@ def test_files_called_by_their_identifiers_are_found(source: Path, tmp_path: Pat
     before = digest_of_files(root)
     (root / "B" / "1.2.840.6").unlink()
     assert digest_of_files(root) != before
+
+
+def test_files_called_by_their_uid_are_images(source: Path, tmp_path: Path) -> None:
+    """What comes after the last point of a UID looks like a suffix: such exports held no image at all."""
+    places = {f"{folder}/1.2.840.113619.2.{k}": f"P{folder}{k}" for folder in "AB" for k in range(3)}
+    root = tree(source, tmp_path / "data", places)
+    (root / "A" / "notes.1").write_text("no image")
+    assert listing(root).images == list(places)
+    assert dicom(root, Gather()).classes == ["A", "B"]
+    before = digest_of_files(root)
+    tree(source, root, {"A/1.2.840.113619.2.9": "P9"})
+    assert digest_of_files(root) != before
+
+
+def test_a_tree_without_labels_is_audited_and_not_learned_from(source: Path, tmp_path: Path) -> None:
+    root = tree(source, tmp_path / "data", {f"PAT{k}/series/1": f"P{k}" for k in range(3)})
+    (root / "list.csv").write_text("PatientID,diagnosis\nP0,ill\nP1,well\nP2,ill\n")
+    found = auto(root, Gather())
+    assert (found.classes, found.rows["patient"].tolist()) == ([UNLABELLED], ["P0", "P1", "P2"])
+    assert any(note.startswith("no labels:") and "names the image files" in note for note in found.notes)
+    with pytest.raises(BadData, match="no column of the table names the image files"):
+        dicom(root, Gather())
+
+
+def test_a_patient_column_that_is_asked_for_goes_before_the_header(source: Path, tmp_path: Path) -> None:
+    root = tree(source, tmp_path / "data", CLASSES)
+    lines = ["file,label,patient", *(f"{name},{name[0]},C{k % 2}" for k, name in enumerate(CLASSES))]
+    (root / "t.csv").write_text("\n".join(lines))
+    rows = recognised(auto(root, Gather()), "auto")[0]
+    assert rows.tolist() == ["P1", "P1", "P2", "P3"]
+    rows = recognised(auto(root, Gather(patient="patient")), "patient")[0]
+    assert rows.tolist() == ["C0", "C1", "C0", "C1"]

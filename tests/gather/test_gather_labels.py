@@ -180,6 +180,9 @@ def test_patients_by_expression_column_or_not_at_all() -> None:
         recognised(found, r"(\d{9})")
     with pytest.raises(WrongRequest, match="neither"):
         recognised(found, "(")
+    nested = paths("2024_01/x/17_a.png", "2024_01/x/18_a.png")
+    assert recognised(nested, r"^(\d+)_a")[0].tolist() == ["17", "18"]  # `^` of the file's name
+    assert recognised(nested, r"^(\d+)_")[0].tolist() == ["2024", "2024"]  # a path that fits goes first
     found.rows["x_who"] = ["m", "n"]
     assert recognised(found, "who")[0].tolist() == ["m", "n"]
 

@@ -6,12 +6,14 @@ import json
 import signal
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
+import secondread as sr
 from secondread.api import Result
 from secondread.core.studydir import StudyDir
 from secondread.images.phantom import PhantomSpec, write_phantom
@@ -149,7 +151,25 @@ def test_the_python_faces(done: Path) -> None:
     assert result.scores[["low", "high"]].notna().any(axis=None)
     assert "macro" in set(result.scores["class"])
     assert result.report.exists()
-    assert result._repr_html_().startswith("<p>")
+    shown, told = result._repr_html_(), json.loads((done / "evaluate" / "summary.json").read_text())
+    assert all(escape(one) in shown for one in [*told["banners"], *told["sentences"]])
+    assert any(one.startswith("Picked.") for one in told["sentences"])
+    assert "no report yet" in Result(StudyDir(done / "nothing"))._repr_html_()
+
+
+def test_readings_have_the_columns_of_the_table_whatever_is_read(done: Path, folder: Path, tmp_path: Path) -> None:
+    bundle = Result(StudyDir(done)).bundles[0]
+    image = next(iter(sorted((folder / "images").rglob("*.png"))))
+    wrong = tmp_path / "no image.txt"
+    wrong.write_text("words")
+    ended = secondread("read", bundle, image, wrong, "--csv", tmp_path / "r.csv")
+    assert ended.returncode == 3, ended.stderr
+    table = pd.read_csv(tmp_path / "r.csv")
+    for images in ([image, wrong], [image], [wrong], []):
+        assert list(sr.read(bundle, images)) == list(table)
+    both = sr.read(bundle, [image, wrong])
+    pd.testing.assert_series_equal(both["decision"], table["decision"], check_dtype=False)
+    assert set(sr.__all__) == set(dir(sr))
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_arm_redoes_nothing(folder: Path, done: Path) -> None:

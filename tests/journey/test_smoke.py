@@ -7,11 +7,18 @@ from pathlib import Path
 import pytest
 
 from secondread.core.studydir import StudyDir
-from secondread.core.studyfile import load_study, parse_study
+from secondread.core.studyfile import load_study, parse_study, save_study
 from secondread.core.tables import read_table
 from secondread.core.trials import trials
+from secondread.images.phantom import PhantomSpec, write_phantom
 from secondread.pipeline import open_study, run
 from secondread.smoke import TREES, smoke_of
+
+
+@pytest.fixture(autouse=True)
+def no_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SECONDREAD_DATA", raising=False)
+
 
 STUDIES = Path(__file__).parents[2] / "studies"
 
@@ -64,6 +71,25 @@ def test_a_study_of_data_that_only_its_owner_has_is_tried_without_their_names(
 def test_a_phantom_that_is_named_without_options_is_made_small_too(tmp_path: Path) -> None:
     tiny, _ = smoke_of(parse_study({"study": "x", "gather": {"source": "phantom"}}), tmp_path, tmp_path)
     assert tiny.gather.source.options == {"n": 160, "size": 64}
+
+
+@pytest.mark.parametrize("said", ["by the environment", "by an absolute path"])
+def test_data_that_are_here_are_tried_however_they_were_named(
+    said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A plan names its folder by its whole path; `--data` may be left out then, and where the variable is set."""
+    write_phantom(PhantomSpec("cxr-binary", n=12, size=32), tmp_path / "data" / "mine", "folder", workers=1)
+    root = "mine"
+    if said == "by the environment":
+        monkeypatch.setenv("SECONDREAD_DATA", str(tmp_path / "data"))
+    else:
+        root = str(tmp_path / "data" / "mine")
+    file = tmp_path / "study.yaml"
+    save_study(parse_study({"study": "x", "gather": {"source": {"name": "auto", "root": root}}}), file)
+    study, where = open_study(file, None, tmp_path / "study", smoke=True)
+    run(study, where, ("gather",))
+    assert len(read_table(where.rows)) == 12
+    assert "phantom stands in" not in capsys.readouterr().err
 
 
 def test_every_arm_and_every_model_is_tried_though_not_each_in_all_others(tmp_path: Path) -> None:

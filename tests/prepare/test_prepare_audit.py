@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 from PIL import Image
 
+from secondread.cli import main
 from secondread.core.errors import BadData
 from secondread.core.files import read_json
 from secondread.core.spec import Prepare
@@ -271,6 +274,41 @@ def test_official_splits_are_compared_by_bytes_and_patients(tmp_path: Path) -> N
     assert found["patients_across_splits"]["severity"] == "error"
     assert found["duplicates_across_splits"]["severity"] == "error"
     assert "5 images is too small" in found["small_validation"]["message"]
+
+
+def test_how_the_data_were_understood_is_said_first_and_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was guessed and what was passed over is what a user has to see, not the page alone."""
+    for k in range(12):
+        write(tmp_path / "data" / "ab"[k % 2] / f"{k}.png", k)
+    (tmp_path / "data" / "a" / "more.zip").write_bytes(b"PK")
+    audit = audit_folder(tmp_path / "data")
+    expected = ["layout: class folders", "1 files of other kinds were passed over: 1 .zip"]
+    assert audit.as_dict()["notes"][:2] == expected
+    assert all(note in audit._repr_html_() for note in expected)
+    monkeypatch.setattr(sys, "argv", ["secondread", "audit", str(tmp_path / "data")])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().out.splitlines()[:2] == expected
+
+
+def test_several_modalities_and_views_are_told(tmp_path: Path) -> None:
+    """An export of X-rays brings side views and captures of the screen with it."""
+    folder = tmp_path / "data"
+    write_phantom(PhantomSpec("cxr-binary", n=16, size=32), folder, "dicom", workers=1)
+    found = codes(audit_folder(folder))  # CR and DX are radiographs both
+    assert found["several_modalities"]["severity"] == "info"
+    assert "several_views" not in found
+    files = sorted(folder.rglob("*.dcm"))
+    for path, modality, view in ((files[0], "OT", ""), (files[1], "DX", "LL")):
+        dataset = pydicom.dcmread(path)
+        dataset.Modality, dataset.ViewPosition = modality, view
+        dataset.save_as(path)
+    found = codes(audit_folder(folder))
+    assert found["several_modalities"]["severity"] == "warning"
+    assert found["several_modalities"]["message"].endswith("OT 1")
+    assert found["several_views"]["message"] == "several views: AP 14, LL 1, not said 1"
 
 
 def test_images_without_labels_can_be_audited(tmp_path: Path) -> None:

@@ -68,17 +68,17 @@ def main() -> None:
     except OSError as error:
         if error.errno in UNFIT_FOLDER:
             _end(error, f"{error.strerror}: {error.filename or 'the output folder'}", 3)
-        _end(error, f"{type(error).__name__}: {error} (this may be a bug; --debug shows where)", 1)
+        _end(error, f"{type(error).__name__}: {error} (this may be a bug; secondread --debug … shows where)", 1)
     except ModuleNotFoundError as error:
         if (missing := (error.name or "").partition(".")[0]) in ("", "secondread"):
-            _end(error, f"ModuleNotFoundError: {error} (this is a bug; --debug shows where)", 1)
+            _end(error, f"ModuleNotFoundError: {error} (this is a bug; secondread --debug … shows where)", 1)
         told = f"{missing} is not installed: an installation without it reads and serves (docs/deployment.md)"
         _end(error, f"{told}; this command needs the whole package", Absent.exit_code)
     except Exception as error:
         if hasattr(error, "format_message"):  # wrong usage, as typer sees it; without a message help was shown
             told = error.format_message()
             _end(error, f"{told} (see secondread --help)" if told else "name a command", 2)
-        _end(error, f"{type(error).__name__}: {error} (this is a bug; --debug shows where)", 1)
+        _end(error, f"{type(error).__name__}: {error} (this is a bug; secondread --debug … shows where)", 1)
 
 
 def _end(error: BaseException, message: str, code: int) -> None:

@@ -38,7 +38,7 @@ def read(
     """Read new images with an exported bundle, without PyTorch."""
     from secondread.core.errors import WrongRequest
     from secondread.models.bundle import Bundle
-    from secondread.models.bundle.reading import read_images, table_columns
+    from secondread.models.bundle.reading import columns_of, read_images
 
     if csv and csv.exists() and csv.suffix.lower() != ".csv":
         raise WrongRequest(f"--csv: {csv} exists and is no .csv file: it would be lost")
@@ -49,7 +49,7 @@ def read(
         typer.echo(f"secondread: this bundle draws no heatmaps: {opened.card.no_heatmaps}", err=True)
         heatmaps = None
     counts, own = Counter[str](), [csv] if csv else []
-    with _table(csv, table_columns(opened.card.classes)) as into_table:
+    with _table(csv, columns_of(opened.card.classes)) as into_table:
         for reading in read_images(opened, images, heatmaps=heatmaps, own=own):
             counts[reading["status"]] += 1
             into_table(reading)
@@ -95,6 +95,7 @@ def _table(path: Path | None, columns: list[str]) -> Iterator[Callable[[dict[str
     from shutil import copyfileobj
 
     from secondread.core.files import atomic_path
+    from secondread.models.bundle.reading import in_columns
 
     letters: dict[str, Any] = {
         "encoding": "utf8",
@@ -104,16 +105,10 @@ def _table(path: Path | None, columns: list[str]) -> Iterator[Callable[[dict[str
     with tempfile.TemporaryFile("w+", **letters) as growing:
         table = csv.DictWriter(growing, columns, extrasaction="ignore", lineterminator="\n")
         table.writeheader()
-        yield lambda reading: table.writerow(_flat(reading))
+        yield lambda reading: table.writerow(in_columns(reading))
         growing.seek(0)
         with atomic_path(path) as temporary, open(temporary, "w", **letters) as whole:
             copyfileobj(growing, whole)
-
-
-def _flat(reading: dict[str, Any]) -> dict[str, Any]:
-    chances = {f"p_{name}": p for name, p in (reading.get("probabilities") or {}).items()}
-    decision = reading.get("decision")
-    return reading | chances | {"decision": decision if isinstance(decision, str | None) else "|".join(decision)}
 
 
 def prove(
@@ -172,7 +167,7 @@ def bench(
     repeats: Annotated[int, typer.Option("--repeats", min=3, help="Timed calls per setting.")] = 20,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads; all cores when not given.")] = None,
 ) -> None:
-    """Native PyTorch against ONNX Runtime (fp32, int8): latency, throughput, agreement."""
+    """Native PyTorch against ONNX Runtime (fp32, int8; OpenVINO too where it is): latency, throughput, agreement."""
     from secondread.export.bench import bench as measure
     from secondread.export.bench import write_measurements
 
@@ -186,8 +181,8 @@ def bench(
 
 def serve(
     bundles: Bundles,
-    host: Annotated[str, typer.Option("--host")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port")] = 8000,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8000,
     folder: Annotated[Path | None, typer.Option("--folder", help="Where uploads, database and secret live.")] = None,
 ) -> None:
     """The web application: accounts, upload, reading, history, API."""

@@ -55,13 +55,16 @@ def plan(
 
 
 def audit_in_words(found: dict) -> str:  # type: ignore[type-arg]
-    """The audit as a person reads it in a terminal."""
+    """The audit as a person reads it in a terminal: how the data were understood, then what is wrong with them."""
+    from secondread.prepare.material import many
+
     counts = ", ".join(f"{name} {count}" for name, count in found["classes"].items())
     lines = [
-        *found.get("banners", []),
+        *found["notes"],
+        *found["banners"],
         f"{found['files']} images, {found['readable']} readable, {found['distinct_bytes']} distinct; "
-        f"{found['exact_groups']} groups of exact duplicates ({found['exact_groups_across_classes']} across classes), "
-        f"{found['near_groups']} of near duplicates",
+        f"{many(found['exact_groups'], 'group')} of exact duplicates "
+        f"({found['exact_groups_across_classes']} across classes), {found['near_groups']} of near duplicates",
         f"{found['task']}: {counts}",
         f"{found['patients']} patients, {found['patients_across_classes']} in several classes, "
         f"{found['patients_across_splits']} on both sides of a given split",
@@ -81,7 +84,7 @@ def phantom(
     ],
     out: Annotated[Path, typer.Argument(help="A new folder.", show_default=False)],
     n: Annotated[int, typer.Option("--n", min=1, help="How many images.")] = 600,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed draws the same images.")] = 0,
     tree: Annotated[
         str, typer.Option("--format", help="folder, chexpert, nih, radiography, kermany, npz or dicom.")
     ] = "folder",
@@ -90,7 +93,9 @@ def phantom(
         float, typer.Option("--confounding", min=0, max=1, help="How strongly the site follows the class.")
     ] = 0.0,
     contrast: Annotated[float, typer.Option("--contrast", min=0, help="Strength of the findings.")] = 1.0,
-    label_noise: Annotated[float, typer.Option("--label-noise", min=0, max=0.5)] = 0.0,
+    label_noise: Annotated[
+        float, typer.Option("--label-noise", min=0, max=0.5, help="Share of labels that are wrong.")
+    ] = 0.0,
     imbalance: Annotated[
         list[str] | None, typer.Option("--imbalance", help="CLASS=SHARE, as often as wanted; else the preset's.")
     ] = None,

@@ -91,7 +91,9 @@ def judge_int8(
     shift = float(np.percentile(np.abs(int8.probabilities - fp32.probabilities), 99))
     flips = int((point.decide(int8.probabilities) != point.decide(fp32.probabilities)).any(1).sum())
     reasons = []
-    if not before - after <= LARGEST_AUROC_LOSS:
+    if np.isnan(before):
+        reasons.append("validation has too few cases to tell what it costs")
+    elif not before - after <= LARGEST_AUROC_LOSS:
         reasons.append(f"validation AUROC {before:.4f} becomes {after:.4f}")
     if not shift <= LARGEST_PROBABILITY_SHIFT:
         reasons.append(f"probabilities move by {shift:.3f} (99th percentile)")

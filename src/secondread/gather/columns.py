@@ -58,6 +58,13 @@ class Roles:
         return "columns: " + ", ".join(told)
 
     @property
+    def columns(self) -> dict[str, str]:
+        """Where each column goes that the rows have under another name."""
+        roles = {"path": self.path, "patient": self.patient, "split_given": self.split, "sex": self.sex,
+                 "age": self.age, "view": self.view, "site": self.site}  # fmt: skip
+        return {name: role for role, name in roles.items() if name}
+
+    @property
     def taken(self) -> set[str]:
         return {
             self.path,
@@ -75,6 +82,10 @@ def read_table_file(path: Path) -> pd.DataFrame:
             table = _without_none(pd.read_excel(path, keep_default_na=False, na_values=GAPS))
         else:
             table = _without_none(_of_text(path))
+    except UnicodeDecodeError as error:
+        raise BadData(
+            f"the table {path} is not UTF-8: save it as such (in Excel as `CSV UTF-8`) or as .xlsx"
+        ) from error
     except Exception as error:  # readers of three formats, any of which a damaged file can make raise anything
         raise BadData(f"cannot read the table {path}: {' '.join(str(error).split())[:160]}") from error
     table.columns = [str(name).strip() for name in table.columns]
@@ -160,7 +171,7 @@ def _path_column(
             best = (distinct, name, files)
     if not best[0]:
         raise BadData(
-            "no column of the table names the image files"
+            "no column of the table names the image files by path or name"
             + (f" (first value of {asked!r}: {table[str(asked)].iloc[0]!r})" if asked else "; set path: COLUMN")
         )
     return best[1], best[2]

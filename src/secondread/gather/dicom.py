@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from secondread.core.spec import Gather
 from secondread.gather.class_folders import class_of_each
 from secondread.gather.columns import ages
 from secondread.gather.files import Listing, listing, split_of
-from secondread.gather.found import Found, one_class_per_row
+from secondread.gather.found import Found, one_class_per_row, unlabelled
 from secondread.gather.table import best_table, from_table
 from secondread.images.decode import Refusal
 from secondread.images.decode_pool import Crash, in_processes
@@ -30,24 +31,42 @@ HEADER_BYTES = 1 << 20
 def dicom(
     root: Path, gather: Gather, /, *, table: str = "", label: str | list[str] | None = None, tag: str = ""
 ) -> Found:
-    """A tree of DICOM files; labels from `table` (found by itself), from a header `tag`, or from class folders."""
-    return from_listing(listing(root), table, label, tag)
-
-
-def from_listing(there: Listing, table: str = "", label: str | list[str] | None = None, tag: str = "") -> Found:
+    """A tree of DICOM files; labels from a `table` that names them, from a header `tag`, or from class folders."""
+    there = listing(root)
     _check_keyword(tag)
+    headers = headers_of(there, tag)
+    return with_headers(_labelled(there, headers, table, label, tag), headers, gather.patient)
+
+
+def recognised(there: Listing, patient: str) -> Found:
+    """A tree whose labels are where they are found by themselves; without any, its images are audited only."""
+    headers = headers_of(there)
+    try:
+        found = _labelled(there, headers, "", None, "")
+    except BadData as error:
+        found = unlabelled(there, [f"no labels: {error}", *there.notes])
+    return with_headers(found, headers, patient)
+
+
+def headers_of(there: Listing, tag: str = "") -> pd.DataFrame:
     headers = read_headers(there.root, there.images, tag)
     if headers["patient"].isna().all() and headers["modality"].isna().all():
         raise BadData(f"no DICOM file was found under {there.root}")
-    found = _labelled(there, headers, table, label, tag)
+    return headers
+
+
+def with_headers(found: Found, headers: pd.DataFrame, patient: str) -> Found:
+    """The rows with what their headers say, which goes before a table; but for the column `patient`, if that is one."""
     told = headers.set_index("path").loc[found.rows["path"]].reset_index()
     rows = found.rows.copy()
+    if patient in found.columns:
+        rows[f"x_{patient}"] = rows[found.columns[patient]]
     for name in ("patient", "sex", "age", "view", "site"):
         own = rows[name] if name in rows else pd.Series([None] * len(rows), dtype=object)
         rows[name] = told[name].where(told[name].notna(), own.to_numpy())
     rows["x_modality"] = told["modality"]
     rule = "DICOM header (PatientID)" if told["patient"].notna().any() else found.patient_rule
-    return Found(found.root, rows, found.classes, found.values, found.exclusive, found.notes, rule)
+    return replace(found, rows=rows, patient_rule=rule)
 
 
 def _check_keyword(tag: str) -> None:

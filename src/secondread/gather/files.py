@@ -23,6 +23,8 @@ SPLIT_FOLDERS = {
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
+MASK_NAME = re.compile(r"(.+?)[ _-]+(?:masks?|seg|segmentation)(?:[ _-]?\d+)?$", re.IGNORECASE)
+"""`benign (1)_mask_1`: of the image `benign (1)`, when that lies beside it."""
 SKIPPED = re.compile(r"^(\.|__MACOSX$|@eaDir$|Thumbs\.db$)")
 
 
@@ -35,6 +37,8 @@ class Listing:
     tables: list[str] = field(default_factory=list)
     arrays: list[str] = field(default_factory=list)
     masks: int = 0
+    beside: list[str] = field(default_factory=list)
+    """Masks that lie beside their image; a table may name them all the same."""
     others: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -42,6 +46,8 @@ class Listing:
         told = []
         if self.masks:
             told.append(f"{self.masks} files in folders of masks were passed over")
+        if self.beside:
+            told.append(f"{len(self.beside)} masks beside their images were passed over (first: {self.beside[0]})")
         if self.others:
             kinds = ", ".join(f"{count} {kind or 'without suffix'}" for kind, count in self.others.most_common(4))
             told.append(f"{sum(self.others.values())} files of other kinds were passed over: {kinds}")
@@ -68,7 +74,17 @@ def listing(root: Path) -> Listing:
                 found.images.append(relative)
         else:
             found.others[suffix] += 1
+    _pass_over_masks(found)
     return found
+
+
+def _pass_over_masks(found: Listing) -> None:
+    """Masks that lie beside their images would be learned from as images of the same class."""
+    stems = {os.path.splitext(path)[0] for path in found.images}
+    names = [(path, MASK_NAME.match(os.path.splitext(path)[0])) for path in found.images]
+    found.beside = [path for path, mask in names if mask and mask.group(1) in stems]
+    passed = set(found.beside)
+    found.images = [path for path in found.images if path not in passed]
 
 
 def _walk(root: Path, inside: str, in_masks: bool) -> Iterator[tuple[str, bool]]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from secondread.core.tables import UNLABELLED
+from secondread.gather.files import Listing, split_of
 
 MOST_CLASSES = 60
 """More of them are, in folders and tables alike, hardly meant as classes."""
@@ -29,12 +32,13 @@ class Found:
     notes: list[str] = field(default_factory=list)
     patient_rule: str = ""
     """What names the patient where the source itself says so."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Of a table: the column of `rows` into which each of its own columns went, where that is called otherwise."""
 
     def keep(self, wanted: NDArray[np.bool_], *notes: str) -> Found:
         """The rows where `wanted`, with further notes."""
         rows = self.rows[wanted].reset_index(drop=True)
-        return Found(self.root, rows, self.classes, self.values[wanted], self.exclusive, [*self.notes, *notes],
-                     self.patient_rule)  # fmt: skip
+        return replace(self, rows=rows, values=self.values[wanted], notes=[*self.notes, *notes])
 
 
 def one_class_per_row(root: Path, rows: pd.DataFrame, notes: Sequence[str] = (), patient_rule: str = "") -> Found:
@@ -44,6 +48,13 @@ def one_class_per_row(root: Path, rows: pd.DataFrame, notes: Sequence[str] = (),
     values = np.zeros((len(rows), len(classes)), dtype=np.float32)
     values[np.arange(len(rows)), codes] = 1.0
     return Found(root, rows, classes, values, True, list(notes), patient_rule)
+
+
+def unlabelled(there: Listing, notes: Sequence[str]) -> Found:
+    """Images of which nothing says what they show."""
+    rows = pd.DataFrame({"row_id": there.images, "path": there.images, "index": -1, "label": UNLABELLED})
+    rows["split_given"] = [split_of(path) for path in there.images]
+    return one_class_per_row(there.root, rows, notes)
 
 
 def many_classes_per_row(

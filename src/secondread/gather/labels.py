@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -36,6 +37,7 @@ class Labelled:
 def labelled(found: Found, gather: Gather) -> Labelled:
     """Apply `gather.labels`, find the task and order the classes; raises `WrongRequest` or `BadData`."""
     found = merged(found, {name: _as_list(old) for name, old in gather.labels.items()}) if gather.labels else found
+    found = _of_one_spelling(found)
     if found.classes == [UNLABELLED]:
         return Labelled(
             found, "multilabel", found.classes, found.values, ["no labels: these images can be audited only"]
@@ -55,6 +57,16 @@ def labelled(found: Found, gather: Gather) -> Labelled:
     order = _ordered(found.classes, task, gather.positive)
     columns = [found.classes.index(name) for name in order]
     return Labelled(found, task, order, found.values[:, columns], [_task_note(found, task), _order_note(order, task)])
+
+
+def _of_one_spelling(found: Found) -> Found:
+    """Classes that differ in capitals or in how their letters are coded only are one, called as most images have it."""
+    alike: dict[str, list[str]] = {}
+    for name in found.classes:
+        alike.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
+    count = dict(zip(found.classes, (found.values == 1.0).sum(axis=0), strict=True))
+    twice = {max(names, key=lambda name: count[name]): names for names in alike.values() if len(names) > 1}
+    return merged(found, twice) if twice else found
 
 
 def merged(found: Found, wanted: Mapping[str, Sequence[str]]) -> Found:

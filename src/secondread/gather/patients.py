@@ -44,7 +44,7 @@ def recognised(found: Found, asked: str) -> tuple[pd.Series, str, list[str]]:
         return unknown, "", ["patients: not recognised, as the study asks; duplicates act as patients"]
     if asked == "auto":
         return _automatic(found, unknown)
-    for column in (asked, f"x_{asked}"):
+    for column in (f"x_{asked}", found.columns.get(asked), asked):
         if column in rows:
             named = words(rows[column])
             if named.isna().all():
@@ -59,12 +59,20 @@ def recognised(found: Found, asked: str) -> tuple[pd.Series, str, list[str]]:
     if pattern.groups < 1:
         raise WrongRequest(
             f"gather.patient: {asked!r} is no column, and as a regular expression has no group for the patient. "
-            f"Columns: {', '.join(sorted(rows.columns))}"
+            f"Columns: {', '.join(_names_of_columns(found))}"
         )
     named = rows["path"].astype("string").str.extract(asked, expand=True)[0]
+    if named.notna().sum() == 0:  # `^` may be meant as the beginning of the name
+        named = rows["path"].astype("string").str.rsplit("/", n=1).str[-1].str.extract(asked, expand=True)[0]
     if named.notna().sum() == 0:
         raise WrongRequest(f"gather.patient: {asked!r} fits no file name (first: {rows['path'].iloc[0]})")
     return named, f"pattern {asked}", [_count_note("the pattern", named)]
+
+
+def _names_of_columns(found: Found) -> list[str]:
+    """What a study may call the columns of the source."""
+    further = [name.removeprefix("x_") for name in found.rows.columns if name.startswith("x_")]
+    return sorted({*found.columns, *further} or set(found.rows.columns))
 
 
 def _automatic(found: Found, unknown: pd.Series) -> tuple[pd.Series, str, list[str]]:

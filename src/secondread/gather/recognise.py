@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-
-import pandas as pd
 
 from secondread.core.errors import BadData
 from secondread.core.registry import part
 from secondread.core.spec import Gather
-from secondread.core.tables import UNLABELLED
 from secondread.gather import chexpert, class_folders, dicom, nih, npz, table
-from secondread.gather.files import Listing, listing, split_of
-from secondread.gather.found import Found, one_class_per_row
+from secondread.gather.files import Listing, listing
+from secondread.gather.found import Found, unlabelled
 
 DICOM_SHARE = 0.5
 
@@ -31,19 +29,21 @@ def auto(root: Path, gather: Gather, /) -> Found:
         return _told(npz.from_listing(there), "npz")
     if not there.images:
         raise BadData(f"no image was found under {root}")
-    tabled = _by_table(there)
+    tabled, refused = _by_table(there)
     if _mostly_dicom(there):
         try:
-            return _told(dicom.from_listing(there), "DICOM")
+            return _told(dicom.recognised(there, gather.patient), "DICOM")
         except BadData:
             if tabled is None:
                 raise
     labels = class_folders.class_of_each(there.images)
     if tabled is not None and (labels is None or len(tabled.rows) >= 0.9 * len(there.images)):
         return _told(tabled, "table")
+    if tabled is not None:
+        refused = [f"{tabled.notes[0]} names {len(tabled.rows)} of {len(there.images)} images and was passed over"]
     if labels is not None and len(set(labels)) > 1:
-        return _told(class_folders.from_listing(there), "class folders")
-    return _unlabelled(there)
+        return _told(class_folders.from_listing(there), "class folders", *refused)
+    return _told(unlabelled(there, there.notes), "images without labels", *refused)
 
 
 def _file(path: Path) -> Found:
@@ -53,12 +53,12 @@ def _file(path: Path) -> Found:
     return _told(table.from_table(there, path.name, {}), "table")
 
 
-def _by_table(there: Listing) -> Found | None:
-    """The best table, if it speaks of the images at all."""
+def _by_table(there: Listing) -> tuple[Found | None, list[str]]:
+    """The best table, if it speaks of the images at all; else why none was taken."""
     try:
-        return table.best_table(there, {}) if there.tables else None
-    except BadData:
-        return None
+        return (table.best_table(there, {}) if there.tables else None), []
+    except BadData as error:
+        return None, [str(error)]
 
 
 def _mostly_dicom(there: Listing) -> bool:
@@ -73,12 +73,5 @@ def _mostly_dicom(there: Listing) -> bool:
     return hits > DICOM_SHARE * len(sample)
 
 
-def _unlabelled(there: Listing) -> Found:
-    rows = pd.DataFrame({"row_id": there.images, "path": there.images, "index": -1, "label": UNLABELLED})
-    rows["split_given"] = [split_of(path) for path in there.images]
-    return one_class_per_row(there.root, rows, ["layout: images without labels", *there.notes])
-
-
-def _told(found: Found, layout: str) -> Found:
-    return Found(found.root, found.rows, found.classes, found.values, found.exclusive,
-                 [f"layout: {layout}", *found.notes], found.patient_rule)  # fmt: skip
+def _told(found: Found, layout: str, *notes: str) -> Found:
+    return replace(found, notes=[f"layout: {layout}", *notes, *found.notes])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ def best_table(there: Listing, given: Mapping[str, str | list[str] | None]) -> F
 
 def from_table(there: Listing, name: str, given: Mapping[str, str | list[str] | None]) -> Found:
     content = read_table_file(there.root / name)
-    roles = infer_roles(content, there.images, name.rsplit("/", 1)[0] if "/" in name else "", given)
+    roles = infer_roles(content, [*there.images, *there.beside], name.rsplit("/", 1)[0] if "/" in name else "", given)
     files = pd.Series(roles.files, dtype=object)
     rows = rows_of(content, roles)
     missing = files.isna()
@@ -84,7 +85,8 @@ def from_table(there: Listing, name: str, given: Mapping[str, str | list[str] | 
     if twice:
         notes.append(f"{twice} rows of the table name a file that an earlier row named; the first counts")
         notes += _contradictions(rows["row_id"][~missing], content[roles.labels][~missing])
-    return _labelled(there.root, content[keep].reset_index(drop=True), rows[keep].reset_index(drop=True), roles, notes)
+    found = _labelled(there.root, content[keep].reset_index(drop=True), rows[keep].reset_index(drop=True), roles, notes)
+    return replace(found, columns=roles.columns)
 
 
 def _contradictions(files: pd.Series, labels: pd.DataFrame) -> list[str]:

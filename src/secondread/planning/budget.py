@@ -105,7 +105,7 @@ def spent(found: Budget, seen: Seen) -> list[Choice]:
     why_size = f"the images have {seen.side} pixels on the shorter side"
     if effort.size < min(224, seen.side):
         why_size += (
-            f"; more do not fit into {found.given:g} minutes. Findings of a few pixels are lost at {effort.size}"
+            f"; more do not fit into --minutes {found.given:g}. Findings of a few pixels are lost at {effort.size}"
         )
     made = [
         Choice("train.models", list(effort.models), why_models),

@@ -39,7 +39,7 @@ class Audited:
         names = [one.code.removeprefix("shortcut_") for one in self.found if one.code.startswith("shortcut_")]
         if not names:
             return []
-        means = " and ".join(MEANS[name] for name in names)
+        means = ", and by ".join(MEANS[name] for name in names)
         return [f"SHORTCUT: the classes can be told apart by {means}, without looking at anatomy"]
 
     def as_dict(self) -> dict[str, Any]:
@@ -65,6 +65,7 @@ class Audited:
             "task": m.task,
             "classes": {name: int(count) for name, count in zip(m.classes, counts, strict=True)},
             "probes": self.probes,
+            "notes": m.notes,
             "banners": self.banners,
             "findings": [one.as_dict() for one in self.found],
         }
@@ -76,6 +77,7 @@ def audited(material: Material, checks: Sequence[str]) -> Audited:
     found += [*of_images.shapes(material), *of_images.polarity(material)]
     found += [one for one in of_rows.duplicates(material) if _asked(one.code, checks)]
     found += [*of_rows.patients(material), *of_rows.given_splits(material), *of_rows.class_sizes(material)]
+    found += of_rows.kinds(material)
     probed = {}
     if "shortcuts" in checks:
         found += [*of_rows.sources(material), *of_images.corner_marks(material)]
@@ -105,7 +107,9 @@ def _shortcuts(probed: dict[str, dict[str, Any]]) -> list[Finding]:
     for name, told in probed.items():
         if told["auroc"] is None or told["low"] < FIRES[name]:
             continue
-        message = f"{MEANS[name]} alone tell the classes apart: AUROC {_ranged(told)}"
+        message = (
+            f"{MEANS[name]} alone tell{'' if name == 'metadata' else 's'} the classes apart: AUROC {_ranged(told)}"
+        )
         apart = told.get("classes", {})
         if len(apart) > 2:
             best = max(apart, key=lambda one: apart[one])
@@ -124,4 +128,5 @@ def _ranged(told: dict[str, Any]) -> str:
 def material_of(cleaned: Any, seen: Any, dataset: Any, drops_duplicates: bool) -> Material:
     """The material of an audit from what was gathered, measured and cleaned."""
     labels = labels_of(cleaned.all, dataset.classes)
-    return Material(cleaned, seen, labels, dataset.classes, dataset.task, dataset.patient_rule, drops_duplicates)
+    return Material(cleaned, seen, labels, dataset.classes, dataset.task, dataset.patient_rule, drops_duplicates,
+                    dataset.notes)  # fmt: skip

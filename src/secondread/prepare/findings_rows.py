@@ -9,12 +9,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from secondread.prepare.clean import conflicting_contents
-from secondread.prepare.material import LEFT_OUT, TOGETHER, Finding, Material, crossing, files_of, grouped, many
+from secondread.prepare.material import (
+    LEFT_OUT,
+    TOGETHER,
+    Finding,
+    Material,
+    crossing,
+    files_of,
+    grouped,
+    many,
+)
 
 FEW_FOR_VALIDATION, FEW_PER_CLASS = 100, 10
 FEW_IN_CLASS = 30
 APART = 0.2
 """Difference of two shares that is worth a word."""
+RADIOGRAPHS = {"CR", "DX", "RG"}
+"""Modalities of one kind of picture."""
 
 
 def duplicates(m: Material) -> Iterator[Finding]:
@@ -90,12 +101,12 @@ def given_splits(m: Material) -> Iterator[Finding]:
     given = rows["split_given"]
     if given.isna().all():
         return
-    for column, code, what in (("patient", "patients_across_splits", "patients"),
-                               ("duplicate_cluster", "duplicates_across_splits", "groups of duplicates")):  # fmt: skip
+    for column, code, what in (("patient", "patients_across_splits", "patient"),
+                               ("duplicate_cluster", "duplicates_across_splits", "group of duplicates")):  # fmt: skip
         several = crossing(rows[column], given)
         if several:
             files = rows["row_id"][rows[column].isin(several)].tolist()
-            message = f"the official split puts {len(several)} {what} on both sides"
+            message = f"the given split puts {many(len(several), what)} on both sides"
             yield Finding(code, "error", message, files, "use split: grouped, or official with crossing: drop")
     told = ", ".join(f"{name} {count}" for name, count in given.value_counts().items())
     yield Finding(
@@ -116,6 +127,19 @@ def class_sizes(m: Material) -> Iterator[Finding]:
     if few:
         message = f"classes with fewer than {FEW_IN_CLASS} images: {', '.join(few)}; scores on them are very uncertain"
         yield Finding("small_classes", "warning", message)
+
+
+def kinds(m: Material) -> Iterator[Finding]:
+    """What was exported together may be several kinds of pictures: side views, captures of a screen."""
+    for column, code in (("x_modality", "several_modalities"), ("view", "several_views")):
+        said = m.rows[column][m.readable] if column in m.rows else pd.Series(dtype=object)
+        if said.nunique() > 1:
+            counts = {**said.value_counts(), "not said": int(said.isna().sum())}
+            mixed = column == "x_modality" and not RADIOGRAPHS.issuperset(said.dropna())
+            told = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+            message = f"{code.replace('_', ' ')}: {told}"
+            done = "kept; a table of the files that count leaves out others"
+            yield Finding(code, "warning" if mixed else "info", message, [], done)
 
 
 def sources(m: Material) -> Iterator[Finding]:

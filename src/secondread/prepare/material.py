@@ -47,6 +47,8 @@ class Material:
     task: Task
     patient_rule: str
     drops_duplicates: bool = False
+    notes: list[str] = field(default_factory=list)
+    """How the data were understood, as gather says it."""
 
     @property
     def rows(self) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ EXAMPLES = 8
 PROTOCOL = "Nothing was deleted: what is left out is listed in prepare/dropped.parquet with its reason."
 
 
-def audit_page(result: Audited, name: str, notes: Sequence[str]) -> str:
+def audit_page(result: Audited, name: str) -> str:
     """The page as HTML."""
     told = result.as_dict()
     m = result.material
@@ -47,7 +46,7 @@ def audit_page(result: Audited, name: str, notes: Sequence[str]) -> str:
             Section("shortcuts", "Shortcuts", _probe_blocks(result)),
             Section("labels", "Labels", _label_blocks(m)),
             Section("images", "Images", _image_blocks(m)),
-            Section("understood", "How the data were understood", [Words(Sentence("", [note])) for note in notes]),
+            Section("understood", "How the data were understood", [Words(Sentence("", [note])) for note in m.notes]),
         ],
         footer=PROTOCOL + " For research and education, not a medical device.",
         kind="Data audit",

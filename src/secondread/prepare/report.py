@@ -41,7 +41,8 @@ class Audit:
         told = ", ".join(f"{escape(name)} {number}" for name, number in self.found["classes"].items())
         red = "".join(f'<p style="color:#b3261e"><b>{escape(one)}</b></p>' for one in self.found["banners"])
         head = f"<p>{self.found['files']} images in <code>{escape(str(self.data))}</code>: {told}</p>"
-        return red + head + str(self.findings.to_html(index=False))
+        understood = "".join(f"<li>{escape(note)}</li>" for note in self.found["notes"])
+        return f"{red}{head}<ul>{understood}</ul>{self.findings.to_html(index=False)}"
 
 
 def audit_folder(data: Path, html: Path | None = None) -> Audit:

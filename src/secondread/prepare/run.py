@@ -123,7 +123,7 @@ def audit_rows(study: Study, where: StudyDir) -> Audited:
     made = cleaned(rows, seen, dataset.classes, study.prepare)
     result = audited(material_of(made, seen, dataset, study.prepare.drop_duplicates), study.prepare.checks)
     write_json(where.audit, result.as_dict())
-    write_text(where.audit_page, audit_page(result, study.study, dataset.notes))
+    write_text(where.audit_page, audit_page(result, study.study))
     log_test_read(where, "prepare", f"audit of {len(rows)} rows")
     return result
 

@@ -123,7 +123,10 @@ def official(
     given = rows["split_given"].astype("object")
     if given.isna().all():
         if otherwise is None:
-            raise BadData("prepare.split: official, but neither folders nor columns give a split: use grouped")
+            raise BadData(
+                "prepare.split: official, but neither folders nor columns give a split: use grouped, or name the "
+                "column of a table (gather.source: {name: table, split: COLUMN})"
+            )
         given = given.fillna("train")
     held = _official_test(given, test, otherwise is not None)
     marked = _marked(given, held, val)

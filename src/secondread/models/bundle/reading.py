@@ -22,11 +22,6 @@ from secondread.models.bundle.opened import Bundle
 BATCH = 8
 
 
-def table_columns(classes: Sequence[str]) -> list[str]:
-    """The columns of a table of readings: `secondread read --csv`, `sr.read`."""
-    return ["file", "content_id", "status", "reason", "decision", "bundle", "seconds", *(f"p_{c}" for c in classes)]
-
-
 @dataclass(frozen=True)
 class _Ready:
     """A file that was decoded, or the record of one that was not."""
@@ -57,6 +52,27 @@ def read_images(
     own = [*own, *([heatmaps] if heatmaps else [])]
     for group in _batched(find_files(paths, policy, own), batch):
         yield from _read_group(bundle, [_made_ready(bundle, found, policy) for found in group], heatmaps)
+
+
+def columns_of(classes: Sequence[str]) -> list[str]:
+    """The columns of a table of readings (`secondread read --csv`, `sr.read`)."""
+    return [
+        "file",
+        "content_id",
+        "status",
+        "reason",
+        "decision",
+        "bundle",
+        "seconds",
+        *(f"p_{name}" for name in classes),
+    ]
+
+
+def in_columns(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of `read_images` as a row of that table; several classes decided are joined by `|`."""
+    chances = {f"p_{name}": p for name, p in (record.get("probabilities") or {}).items()}
+    decision = record.get("decision")
+    return record | chances | {"decision": "|".join(decision) if isinstance(decision, list) else decision}
 
 
 def _batched(files: Iterator[Found], size: int) -> Iterator[list[Found]]:
