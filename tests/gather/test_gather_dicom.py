@@ -103,7 +103,7 @@ def test_files_called_by_their_uid_are_images(source: Path, tmp_path: Path) -> N
 
 def test_a_tree_without_labels_is_audited_and_not_learned_from(source: Path, tmp_path: Path) -> None:
     root = tree(source, tmp_path / "data", {f"PAT{k}/series/1": f"P{k}" for k in range(3)})
-    (root / "list.csv").write_text("PatientID,diagnosis\nP0,ill\nP1,well\nP2,ill\n")
+    (root / "list.csv").write_text("PatientID,diagnosis\nX0,ill\nX1,well\nX2,ill\n")
     found = auto(root, Gather())
     assert (found.classes, found.rows["patient"].tolist()) == ([UNLABELLED], ["P0", "P1", "P2"])
     assert any(note.startswith("no labels:") and "names the image files" in note for note in found.notes)
@@ -119,3 +119,51 @@ def test_a_patient_column_that_is_asked_for_goes_before_the_header(source: Path,
     assert rows.tolist() == ["P1", "P1", "P2", "P3"]
     rows = recognised(auto(root, Gather(patient="patient")), "patient")[0]
     assert rows.tolist() == ["C0", "C1", "C0", "C1"]
+
+
+def pacs(source: Path, root: Path) -> Path:
+    """Three patients with an examination each of two images, called as an archive calls them."""
+    for number in range(6):
+        dataset = pydicom.dcmread(source)
+        dataset.PatientID, dataset.AccessionNumber = f"{number // 2:04d}", f"A{number // 2}"
+        dataset.StudyInstanceUID, dataset.SOPInstanceUID = f"1.2.{number // 2}", f"1.2.{number // 2}.{number}"
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        root.mkdir(exist_ok=True)
+        dataset.save_as(root / f"IM{number}")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("column", "names", "identifier"),
+    [
+        ("exam", ["A0", "A1", "A2"], "AccessionNumber"),
+        ("StudyInstanceUID", ["1.2.0", "1.2.1", "1.2.2"], "StudyInstanceUID"),
+        ("patient", ["0000", "0001", "0002"], "PatientID"),
+    ],
+)
+def test_a_table_may_name_examinations_or_patients(
+    source: Path, tmp_path: Path, column: str, names: list[str], identifier: str
+) -> None:
+    root = pacs(source, tmp_path / "data")
+    told = zip([*names, "unknown"], ("ill", "well", "ill", "well"), strict=True)
+    (root / "list.csv").write_text("\n".join([f"{column},diagnosis", *(",".join(row) for row in told)]))
+    found = auto(root, Gather())
+    assert found.rows["row_id"].tolist() == [f"IM{number}" for number in range(6)]
+    assert found.rows["label"].tolist() == ["ill", "ill", "well", "well", "ill", "ill"]
+    assert found.rows["patient"].tolist() == ["0000", "0000", "0001", "0001", "0002", "0002"]
+    assert any(f"the column {column} holds {identifier}:" in note for note in found.notes)
+
+
+def test_a_table_of_images_goes_before_one_of_examinations_and_contradictions_are_refused(
+    source: Path, tmp_path: Path
+) -> None:
+    root = pacs(source, tmp_path / "data")
+    lines = [f"A{number // 2},1.2.{number // 2}.{number},{'ill' if number % 2 else 'well'}" for number in range(6)]
+    (root / "list.csv").write_text("\n".join(["exam,object,diagnosis", *lines]))
+    assert dicom(root, Gather()).rows["label"].tolist() == ["well", "ill"] * 3
+    (root / "list.csv").write_text("\n".join(["exam,diagnosis", "A0,ill", "A0,ill", "A1,well", "A1,ill", "A2,well"]))
+    with pytest.raises(BadData, match=r"differ for the same AccessionNumber \(first: A1\)"):
+        dicom(root, Gather(), table="list.csv")
+    (root / "list.csv").write_text("exam,diagnosis\nB0,ill\nB1,well\n")
+    with pytest.raises(BadData, match="nor by what their headers hold"):
+        dicom(root, Gather(), table="list.csv")

@@ -33,6 +33,10 @@ LABEL_VALUES = {-1.0, 0.0, 1.0}
 NAME_IN_DIGITS = r"\s*(0\d+|\d{16,})\s*"
 
 
+class NamesNoFile(BadData):
+    """A table of which no column names image files."""
+
+
 @dataclass(frozen=True)
 class Roles:
     """The column of each role; `labels` holds one column of class names, or one column per class."""
@@ -170,7 +174,7 @@ def _path_column(
         if distinct > best[0] and (asked or distinct >= 0.5 * hits):
             best = (distinct, name, files)
     if not best[0]:
-        raise BadData(
+        raise NamesNoFile(
             "no column of the table names the image files by path or name"
             + (f" (first value of {asked!r}: {table[str(asked)].iloc[0]!r})" if asked else "; set path: COLUMN")
         )

@@ -16,10 +16,11 @@ from secondread.core.progress import progress
 from secondread.core.registry import part
 from secondread.core.spec import Gather
 from secondread.gather.class_folders import class_of_each
-from secondread.gather.columns import ages
+from secondread.gather.columns import NamesNoFile, ages
 from secondread.gather.files import Listing, listing, split_of
 from secondread.gather.found import Found, one_class_per_row, unlabelled
-from secondread.gather.table import best_table, from_table
+from secondread.gather.identifiers import ACCESSION, IDENTIFIERS, by_identifier
+from secondread.gather.table import Given, best_table, from_table
 from secondread.images.decode import Refusal
 from secondread.images.decode_pool import Crash, in_processes
 
@@ -31,7 +32,7 @@ HEADER_BYTES = 1 << 20
 def dicom(
     root: Path, gather: Gather, /, *, table: str = "", label: str | list[str] | None = None, tag: str = ""
 ) -> Found:
-    """A tree of DICOM files; labels from a `table` that names them, from a header `tag`, or from class folders."""
+    """A tree of DICOM files; labels from a `table` (of files, UIDs, accession or patient numbers), `tag` or folders."""
     there = listing(root)
     _check_keyword(tag)
     headers = headers_of(there, tag)
@@ -86,10 +87,17 @@ def _labelled(there: Listing, headers: pd.DataFrame, table: str, label: str | li
         note = f"labels: DICOM tag {tag}; {int((~known).sum())} files without it left out"
         rows["split_given"] = [split_of(path) for path in rows["path"]]
         return one_class_per_row(there.root, rows[known].reset_index(drop=True), [note, *there.notes])
+
+    def read(there: Listing, name: str, given: Given) -> Found:
+        try:
+            return from_table(there, name, given)
+        except NamesNoFile:
+            return by_identifier(there, headers, name, given)
+
     if table:
-        return from_table(there, table, given)
+        return read(there, table, given)
     if there.tables:
-        return best_table(there, given)
+        return best_table(there, given, read)
     labels = class_of_each(there.images)
     if labels is None:
         raise BadData(f"no label for the DICOM files under {there.root}: give a table or a tag, or class folders")
@@ -110,7 +118,8 @@ def _each_its_own_patient(labels: pd.Series, patients: pd.Series) -> bool:
 
 
 def read_headers(root: Path, paths: Sequence[str], tag: str) -> pd.DataFrame:
-    """Columns path, patient, sex, age, view, site, modality, tag of each file; null where a file is no DICOM file."""
+    """Columns path, patient, sex, age, view, site, modality, tag and `IDENTIFIERS` of each file; null where it is no
+    DICOM file. What is a tag by itself is none of the identifiers: one further element is read of each header."""
     made: list[dict[str, Any]] = [{}] * len(paths)
     jobs = [(str(root), path, tag) for path in paths]
     with progress("headers", len(paths), "files") as shown:
@@ -119,7 +128,7 @@ def read_headers(root: Path, paths: Sequence[str], tag: str) -> pd.DataFrame:
                 made[start + k] = {} if isinstance(result, Crash) else result
             shown.advance(len(results))
     table = pd.DataFrame({"path": list(paths)})
-    for name in ("patient", "sex", "age", "view", "site", "modality", "tag"):
+    for name in ("patient", "sex", "age", "view", "site", "modality", "tag", *IDENTIFIERS):
         table[name] = pd.Series([one.get(name) for one in made], dtype="string")
     return table.assign(age=ages(table["age"]) if len(table) else np.nan)
 
@@ -131,13 +140,14 @@ def _headers(jobs: Sequence[tuple[str, str, str]]) -> list[dict[str, Any]]:
 def _header(path: str, tag: str) -> dict[str, Any]:
     """What one header says; empty for what is not a readable DICOM file (the audit says why)."""
     try:
-        tags = _tags(path, tag)
+        tags = _tags(path, tag or ACCESSION)
     except (OSError, Refusal):
         return {}
     return {
         "patient": tags.get("PatientID"), "sex": tags.get("PatientSex"), "age": tags.get("PatientAge"),
         "view": tags.get("ViewPosition"), "site": tags.get("InstitutionName") or tags.get("Manufacturer"),
         "modality": tags.get("Modality"), "tag": tags.get(tag) if tag else None,
+        **{name: tags.get(name) for name in IDENTIFIERS},
     }  # fmt: skip
 
 

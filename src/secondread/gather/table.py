@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,13 +53,17 @@ def table(
     return from_table(there, file, given)
 
 
-def best_table(there: Listing, given: Mapping[str, str | list[str] | None]) -> Found:
-    """The table of the folder that names the most images; raises `BadData` when none does."""
+Given = Mapping[str, str | list[str] | None]
+"""Columns by role, as far as they were named."""
+
+
+def best_table(there: Listing, given: Given, read: Callable[[Listing, str, Given], Found] | None = None) -> Found:
+    """The table of the folder that names the most images, each read by `read`; raises `BadData` when none does."""
     tried: list[Found] = []
     reasons = []
     for name in there.tables:
         try:
-            tried.append(from_table(there, name, given))
+            tried.append((read or from_table)(there, name, given))
         except BadData as error:
             reasons.append(f"{name}: {error}")
     if not tried:
@@ -67,8 +71,12 @@ def best_table(there: Listing, given: Mapping[str, str | list[str] | None]) -> F
     return max(tried, key=lambda found: len(found.rows))
 
 
-def from_table(there: Listing, name: str, given: Mapping[str, str | list[str] | None]) -> Found:
-    content = read_table_file(there.root / name)
+def from_table(there: Listing, name: str, given: Given) -> Found:
+    return from_content(there, name, read_table_file(there.root / name), given)
+
+
+def from_content(there: Listing, name: str, content: pd.DataFrame, given: Given) -> Found:
+    """The rows that the table `name` of this content tells of."""
     roles = infer_roles(content, [*there.images, *there.beside], name.rsplit("/", 1)[0] if "/" in name else "", given)
     files = pd.Series(roles.files, dtype=object)
     rows = rows_of(content, roles)
