@@ -324,3 +324,10 @@ def test_labels_of_a_proof_name_a_class_and_its_names(tmp_path: Path) -> None:
     ended = CliRunner().invoke(app, ["prove", str(bundle), str(tmp_path), "--labels", "normal:clear"])
     assert isinstance(ended.exception, WrongRequest)
     assert "--labels normal:clear: give a class" in str(ended.exception)
+
+
+def test_a_reading_begins_with_what_the_bundle_warns_of(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "b", banners=["SHORTCUT: borders tell the classes apart"])
+    told = CliRunner().invoke(app, ["read", str(bundle), str(images(tmp_path / "i", normal=1))])
+    assert told.stderr.splitlines()[1] == "SHORTCUT: borders tell the classes apart"
+    assert "SHORTCUT" not in told.stdout

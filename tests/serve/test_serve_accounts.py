@@ -38,7 +38,8 @@ def test_sign_up_log_out_log_in_change_password(db: None) -> None:
     assert User.objects.get().accepted
     key = client.session.session_key
     assert client.get("/read/").status_code == 200
-    client.post("/accounts/logout/")
+    assert client.post("/accounts/logout/")["Clear-Site-Data"] == '"cache"'  # pixels that the browser has kept
+    assert "Clear-Site-Data" not in client.get("/accounts/login/")
     assert client.get("/read/").status_code == 302
     assert log_in(client, "carla", PASSWORD)["Location"] == "/read/"
     assert client.session.session_key != key

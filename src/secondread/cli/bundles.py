@@ -45,6 +45,8 @@ def read(
     opened = Bundle.open(bundle, threads, engine)  # type: ignore[arg-type]  # checked where it is opened
     if not as_json:
         typer.echo(f"{opened.card.name}: for research and education, not a medical device", err=True)
+        for warning in opened.warnings:
+            typer.echo(warning, err=True)
     if heatmaps and not opened.has_heatmaps:
         typer.echo(f"secondread: this bundle draws no heatmaps: {opened.card.no_heatmaps}", err=True)
         heatmaps = None

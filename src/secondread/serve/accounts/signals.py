@@ -20,6 +20,7 @@ def _logged_in(request: HttpRequest, user: Any, **_: Any) -> None:
 
 @receiver(auth.user_logged_out)
 def _logged_out(request: HttpRequest, user: Any, **_: Any) -> None:
+    request.left = True  # type: ignore[attr-defined]  # `pages.middleware.private` has the browser forget what it kept
     if user is not None:
         record(request, "logout", actor=user.pk)
 

@@ -16,7 +16,11 @@ SMALL = 1 << 20
 
 
 def private(get_response: Next) -> Next:
-    """Pages with somebody's data are kept by no cache; no page may use the device."""
+    """Pages with somebody's data are kept by no cache; no page may use the device.
+
+    Pixels stay for an hour in the browser of who looks at them, which at a shared workstation the next one may open:
+    when somebody leaves, the browser is told to forget them.
+    """
 
     def respond(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
@@ -25,6 +29,8 @@ def private(get_response: Next) -> Next:
             "Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=(), interest-cohort=()"
         )
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        if getattr(request, "left", False):
+            response.headers["Clear-Site-Data"] = '"cache"'
         return response
 
     return respond
