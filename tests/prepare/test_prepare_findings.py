@@ -79,7 +79,7 @@ def test_a_label_known_of_few_patients_is_left_out_of_the_probes(value: float) -
 
 
 def told(found: Audited) -> str:
-    return audit_page(found, "s", [])
+    return audit_page(found, "s")
 
 
 def test_the_page_says_of_nothing_that_it_was_not_looked_for() -> None:
