@@ -112,6 +112,7 @@ LEAKY = {"prepare": {"allow_leakage": True}}
         ),
         (GAN | {"balance": {"name": "synthetic_only", "from": "dcgan"}}, "for: minority leaves out the largest"),
         ({"train": {"regime": {"name": "head", "views": 2}, "augment": "mixup"}}, "views of one image cannot be"),
+        ({"arms": {"a": {"train": {"regime": "head", "augment": "light"}}}}, "arms: a: augment: light does nothing"),
         ({"gather": {"external": [{"name": "A", "source": "auto"}] * 2}}, "gather.external: 'A' and 'A' would share"),
         ({"gather": {"external": [{"name": "..", "source": "auto"}]}}, "gather.external: '..' names a folder"),
         ({"arms": {"WGAN": {}, "wgan": {}}}, "arms: 'WGAN' and 'wgan' would share a folder"),

@@ -22,6 +22,7 @@ def agree(study: Study) -> None:
         _gans_see_what_is_said(study, arm, balance)
         _every_class_is_drawn(study, arm, balance)
         forbid_mixed_views(arm, train)
+        _augment_acts(study, arm, train)
         _of_the_whole_study(study, arm, train)
     _folders_are_apart(study)
 
@@ -66,6 +67,16 @@ def forbid_mixed_views(arm: str, train: Train) -> None:
         raise WrongRequest(
             f"arms: {arm}: train.regime: views of one image cannot be made by augment: {train.augment.name}, which "
             "mixes two"
+        )
+
+
+def _augment_acts(study: Study, arm: str, train: Train) -> None:
+    """An arm whose augmentation is its difference has one where the frozen network sees each image once, as it is."""
+    once = train.regime.name == "head" and int(train.regime.options.get("views", 1)) == 1
+    if once and train.augment.name != "none" and train.augment != study.train.augment:
+        raise WrongRequest(
+            f"arms: {arm}: augment: {train.augment.name} does nothing where the frozen network sees each image once: "
+            "give it versions, regime: {name: head, views: 8}"
         )
 
 
