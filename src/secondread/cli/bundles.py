@@ -44,9 +44,8 @@ def read(
         raise WrongRequest(f"--csv: {csv} exists and is no .csv file: it would be lost")
     opened = Bundle.open(bundle, threads, engine)  # type: ignore[arg-type]  # checked where it is opened
     if not as_json:
-        typer.echo(f"{opened.card.name}: for research and education, not a medical device", err=True)
-        for warning in opened.warnings:
-            typer.echo(warning, err=True)
+        heading = f"{opened.card.name}: for research and education, not a medical device"
+        typer.echo("\n".join([heading, *opened.warnings]), err=True)
     if heatmaps and not opened.has_heatmaps:
         typer.echo(f"secondread: this bundle draws no heatmaps: {opened.card.no_heatmaps}", err=True)
         heatmaps = None
@@ -59,12 +58,9 @@ def read(
     for written in (csv, heatmaps):
         if written and written.exists():  # of files that all failed there are no heatmaps
             typer.echo(written, err=as_json)
-    failed = counts["failed"]
-    if failed or not counts:
-        told = (
-            f"{failed} of {counts.total()} files could not be read" if counts else "there is no file in what was given"
-        )
-        typer.echo(f"secondread: {told}", err=True)
+    if counts["failed"] or not counts:
+        failed = f"{counts['failed']} of {counts.total()} files could not be read"
+        typer.echo(f"secondread: {failed if counts else 'there is no file in what was given'}", err=True)
         raise typer.Exit(3)
 
 
