@@ -121,7 +121,7 @@ def read(bundle: AnyPath, images: Sequence[AnyPath] | AnyPath, heatmaps: AnyPath
 
 def prove(
     bundle: AnyPath, images: AnyPath, out: AnyPath | None = None, margin: float = 0.05, data: AnyPath | None = None,
-    labels: Mapping[str, list[str]] | None = None,
+    labels: Mapping[str, list[str]] | None = None, threads: int | None = None, engine: str = "onnxruntime",
 ) -> Proof:  # fmt: skip
     """Does a bundle hold on labelled images it has not seen? `.outcome`, `.claims`, `.scores`, `.report`.
 
@@ -129,8 +129,11 @@ def prove(
     """
     from secondread.models.bundle import Bundle
     from secondread.proving import prove as proven
+    from secondread.proving.unseen import is_study_file
 
-    return proven(Bundle.open(Path(bundle)), Path(images), _path(out), margin, pipeline.data_root(_path(data)), labels)
+    base = pipeline.data_root(_path(data)) if is_study_file(Path(images)) else None
+    opened = Bundle.open(Path(bundle), threads, engine)  # type: ignore[arg-type]  # checked where it is opened
+    return proven(opened, Path(images), _path(out), margin, base, labels)
 
 
 def bench(

@@ -133,7 +133,9 @@ def test_a_killed_proof_goes_on_where_it_was(
     again = sr.prove(bundle, images, out=tmp_path / "p")
     assert len(calls) == 5  # two before the kill, the one that died, the two that were left
     pd.testing.assert_frame_equal(again.readings, proof.readings)
-    assert not (again.folder / "stretches").exists()
+    sr.prove(bundle, images, out=tmp_path / "p", margin=0.1)
+    assert len(calls) == 5  # another margin reads nothing again
+    assert len(list((again.folder / "stretches").iterdir())) == 1
 
 
 def test_folders_that_will_not_do_are_refused(images: Path, tmp_path: Path) -> None:
@@ -198,3 +200,15 @@ def test_so_many_patients_would_show_it() -> None:
     near = 0.02 * (100 / needed) ** 0.5  # the lower limit here draws near with the root of the patients
     assert np.hypot(near, 0.01) == pytest.approx(0.05, abs=1e-3)
     assert replace(one, promised=(0.9, 0.8, 0.96)).patients_needed is None
+
+
+def test_the_folder_of_the_data_is_asked_for_by_study_files_alone(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECONDREAD_DATA", str(tmp_path / "away"))
+    bundle = bundle_in(tmp_path / "b", fitted_on=[sha256_of_bytes(path.read_bytes()) for path in images.rglob("*.png")])
+    with pytest.raises(Leak):  # as far as the images, whose folder was given
+        sr.prove(bundle, images, out=tmp_path / "p")
+    (tmp_path / "here.yaml").write_text("study: here\n")
+    with pytest.raises(BadData, match=r"the data folder .* does not exist"):
+        sr.prove(bundle, tmp_path / "here.yaml", out=tmp_path / "p")

@@ -135,12 +135,9 @@ def prove(
     engine: Annotated[str, typer.Option("--engine", help="onnxruntime, or openvino where it is installed.")] = RUNTIME,
 ) -> None:
     """Does a bundle hold elsewhere? Its promised scores beside those on labelled images it has not seen."""
-    from secondread.models.bundle import Bundle
-    from secondread.pipeline import data_root
-    from secondread.proving import prove as proven
+    from secondread import api
 
-    opened = Bundle.open(bundle, threads, engine)  # type: ignore[arg-type]  # checked where it is opened
-    proof = proven(opened, images, out, margin, data_root(data), _named(labels or []))
+    proof = api.prove(bundle, images, out, margin, data, _named(labels or []), threads, engine)
     for sentence in proof.told["sentences"]:
         typer.echo(sentence)
     for path in (proof.report, proof.folder / "scores.csv", proof.folder / "readings.csv"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from secondread.evaluate import result_tables as tables
@@ -9,6 +11,7 @@ from secondread.evaluate.gallery import Gallery
 from secondread.evaluate.lookup import Lookup, names
 from secondread.evaluate.record import Record
 from secondread.evaluate.traces import Traces
+from secondread.metrics.cases import Cases
 from secondread.metrics.scores import confusion_matrix, counts
 from secondread.pages import bars, confusion, forest, reliability, trade_offs
 from secondread.pages.blocks import Block, Folded, Section, Shown, Tabled, short_or_folded
@@ -100,21 +103,31 @@ def confusion_figure(record: Record, gallery: Gallery) -> Shown:
 
 def decisions(record: Record) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Truth × decision of every arm and model, and TP, FP, FN, TN of each class; summed over trials."""
-    pairs, rates = [], []
+    pairs: list[dict[str, Any]] = []
+    rates: list[dict[str, Any]] = []
     for one in record.judged:
-        who = {"arm": one.predicted.arm, "model": one.predicted.model}
-        if one.test.exclusive and one.test.n:
-            matrix = confusion_matrix(one.test)
-            for i, truth in enumerate(record.classes):
-                for j, decided in enumerate(record.classes):
-                    pairs.append(who | {"truth": truth, "decision": decided, "count": int(matrix[i, j])})
-        for of_class in counts(one.test) if one.test.n else []:
-            tally = {name: getattr(of_class, name) for name in ("tp", "fp", "fn", "tn")}
-            rates.append(who | {"class": of_class.row} | tally)
+        if one.test.n:
+            own_pairs, own_rates = decided(one.test, {"arm": one.predicted.arm, "model": one.predicted.model})
+            pairs, rates = pairs + own_pairs, rates + own_rates
     columns = ["arm", "model", "truth", "decision", "count"]
     summed = pd.DataFrame(rates, columns=["arm", "model", "class", "tp", "fp", "fn", "tn"])
     summed = summed.groupby(["arm", "model", "class"], sort=False, as_index=False).sum()
     return pd.DataFrame(pairs, columns=columns).groupby(columns[:4], sort=False, as_index=False).sum(), summed
+
+
+def decided(cases: Cases, who: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Truth × decision of exclusive classes and TP, FP, FN, TN of each class, every row with the columns `who`."""
+    pairs = []
+    if cases.exclusive:
+        matrix = confusion_matrix(cases)
+        for i, truth in enumerate(cases.classes):
+            for j, decision in enumerate(cases.classes):
+                pairs.append(who | {"truth": truth, "decision": decision, "count": int(matrix[i, j])})
+    rates = [
+        who | {"class": one.row} | {name: getattr(one, name) for name in ("tp", "fp", "fn", "tn")}
+        for one in counts(cases)
+    ]
+    return pairs, rates
 
 
 def comparisons_section(record: Record, gallery: Gallery) -> Section | None:

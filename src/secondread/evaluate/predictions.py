@@ -152,11 +152,16 @@ def part_of(table: pd.DataFrame, split: str, classes: Sequence[str], name: str, 
     if len(rows) > 1 and not broken.any() and np.ptp(logits, axis=0).max() == 0:
         notes.append(f"{name}, {split}: every row has the same prediction.")
     labels = known_labels(labels_of(rows, classes)).astype(np.float64)
-    patients = rows["patient"].astype(object).where(rows["patient"].notna(), rows["group"].astype(object))
     return Part(
-        rows["row_id"].to_numpy(dtype=object), patients.to_numpy(dtype=object), labels,
+        rows["row_id"].to_numpy(dtype=object), patients_of(rows), labels,
         np.where(np.isfinite(logits), logits, np.nan),
     )  # fmt: skip
+
+
+def patients_of(rows: pd.DataFrame) -> NDArray[np.object_]:
+    """[N]: the patient of each row; where nobody is named, its group of duplicates."""
+    named = rows["patient"].astype(object)
+    return np.asarray(named.where(named.notna(), rows["group"].astype(object)), dtype=object)
 
 
 def _columns(classes: Sequence[str]) -> list[str]:

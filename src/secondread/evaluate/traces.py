@@ -84,7 +84,7 @@ class Traces:
                     floors.append(cases.positives[k] / (cases.positives[k] + cases.negatives[k]))
         if not curves:
             return pd.DataFrame()
-        low, high = _band(np.mean(moved, axis=0), self.record.study.evaluate.confidence)
+        low, high = band_of(np.mean(moved, axis=0), self.record.study.evaluate.confidence)
         y, floor = np.mean(curves, axis=0), float(np.mean(floors))
         return pd.DataFrame({"x": GRID, "y": y, "low": low, "high": high, "prevalence": floor})
 
@@ -94,7 +94,7 @@ class Traces:
         for arm, model in self.record.evidence.pairs:
             for k, panel in self._decision_panels(model):
                 members, _ = self.members(arm, model)
-                made = [decision_curve(_given(m.cases, k), _truth(m.cases, k), CUTS) for m in members]
+                made = [decision_curve(given_of(m.cases, k), truth_of(m.cases, k), CUTS) for m in members]
                 if made:
                     mean = np.mean([one.model for one in made], axis=0)
                     found.append(pd.DataFrame({"panel": panel, "line": arm, "x": CUTS, "y": mean}))
@@ -115,7 +115,7 @@ class Traces:
         found = []
         for line, cases, k, drawn in self._both_readings():
             curve = reliability_curve(
-                _given(cases, k), _truth(cases, k), drawn=drawn, bins=_bins(cases),
+                given_of(cases, k), truth_of(cases, k), drawn=drawn, bins=bins_for(cases),
                 confidence=self.record.study.evaluate.confidence,
             )  # fmt: skip
             found.append(
@@ -130,9 +130,9 @@ class Traces:
         """(class, before or after, line, parts of the Brier score) of the picked trial on test rows."""
         confidence, found = self.record.study.evaluate.confidence, []
         for line, cases, k, drawn in self._both_readings():
-            given, truth = _given(cases, k), _truth(cases, k)
+            given, truth = given_of(cases, k), truth_of(cases, k)
             fitted = calibration_line(given, truth, drawn=drawn, confidence=confidence)
-            found.append((self.record.classes[k], line, fitted, brier_parts(given, truth, bins=_bins(cases))))
+            found.append((self.record.classes[k], line, fitted, brier_parts(given, truth, bins=bins_for(cases))))
         return sorted(found, key=lambda one: self.record.classes.index(one[0]))
 
     def _both_readings(self) -> Iterator[tuple[str, Cases, int, Resampling]]:
@@ -151,7 +151,7 @@ class Traces:
 CUTS = np.linspace(0.01, 0.8, 80)
 
 
-def _band(curves_GB: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:
+def band_of(curves_GB: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:
     """[2, G]: the middle share of the draws in which every class was there; NaN when there is none."""
     whole = curves_GB[:, np.isfinite(curves_GB).all(axis=0)]
     if whole.shape[1] == 0:
@@ -160,15 +160,15 @@ def _band(curves_GB: NDArray[np.float64], confidence: float) -> NDArray[np.float
     return np.asarray(np.percentile(whole, [tail, 100 - tail], axis=1))
 
 
-def _truth(cases: Cases, k: int) -> Vector:
+def truth_of(cases: Cases, k: int) -> Vector:
     return np.where(cases.read[:, k], cases.truth[:, k], np.nan).astype(np.float64)
 
 
-def _given(cases: Cases, k: int) -> Vector:
+def given_of(cases: Cases, k: int) -> Vector:
     return cases.probabilities[:, k].astype(np.float64)
 
 
-def _bins(cases: Cases) -> int:
+def bins_for(cases: Cases) -> int:
     """Bins of about thirty cases, at most ten."""
     return int(np.clip(cases.n // 30, 3, 10))
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from secondread.evaluate.part_results import decided
+from secondread.evaluate.traces import BAND_DRAWS, Vector, band_of, bins_for, given_of, truth_of
 from secondread.metrics.curves import GRID, Kind, mean_trade_off, with_both_sides
 from secondread.metrics.reliability import BrierParts, CalibrationLine, brier_parts, calibration_line, reliability_curve
-from secondread.metrics.scores import confusion_matrix, counts
 from secondread.proving.judged import CONFIDENCE, Judged
 
-BAND_DRAWS = 200
 LINE = "this bundle"
 
 
@@ -28,8 +28,7 @@ def trade_offs(judged: Judged, kind: Kind) -> pd.DataFrame:
         weights = drawn.drawn[:, :BAND_DRAWS][drawn.patient_of_row].astype(np.float64)
         curve = mean_trade_off(cases, k, np.ones((cases.n, 1)), kind)[:, 0]
         moved = mean_trade_off(cases, k, weights, kind)
-        tail = 50 * (1 - CONFIDENCE)
-        low, high = np.nanpercentile(moved, [tail, 100 - tail], axis=1)
+        low, high = band_of(moved, CONFIDENCE)
         share = cases.positives[k] / (cases.positives[k] + cases.negatives[k])
         found.append(pd.DataFrame({"panel": judged.card.classes[k], "line": LINE, "x": GRID, "y": curve, "low": low,
                                    "high": high, "prevalence": share}))  # fmt: skip
@@ -39,7 +38,7 @@ def trade_offs(judged: Judged, kind: Kind) -> pd.DataFrame:
 def reliability(judged: Judged) -> pd.DataFrame:
     found = []
     for k in shown_classes(judged):
-        curve = reliability_curve(*_given_and_true(judged, k), drawn=judged.drawn, bins=_bins(judged))
+        curve = reliability_curve(*_given_and_true(judged, k), drawn=judged.drawn, bins=bins_for(judged.cases))
         found.append(pd.DataFrame({
             "panel": judged.card.classes[k], "line": "after", "predicted": curve.predicted, "observed": curve.observed,
             "low": curve.low, "high": curve.high, "n": curve.cases,
@@ -52,7 +51,7 @@ def calibration(judged: Judged) -> list[tuple[str, CalibrationLine, BrierParts]]
         (
             judged.card.classes[k],
             calibration_line(*_given_and_true(judged, k), drawn=judged.drawn),
-            brier_parts(*_given_and_true(judged, k), bins=_bins(judged)),
+            brier_parts(*_given_and_true(judged, k), bins=bins_for(judged.cases)),
         )
         for k in shown_classes(judged)
     ]
@@ -60,28 +59,9 @@ def calibration(judged: Judged) -> list[tuple[str, CalibrationLine, BrierParts]]
 
 def decisions(judged: Judged) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Truth × decision of exclusive classes; TP, FP, FN and TN of each class."""
-    who = {"arm": judged.card.arm, "model": judged.card.model}
-    classes = judged.card.classes
-    pairs = []
-    if judged.cases.exclusive:
-        matrix = confusion_matrix(judged.cases)
-        pairs = [
-            who | {"truth": truth, "decision": decision, "count": int(matrix[i, j])}
-            for i, truth in enumerate(classes) for j, decision in enumerate(classes)
-        ]  # fmt: skip
-    rates = [
-        who | {"class": one.row} | {name: getattr(one, name) for name in ("tp", "fp", "fn", "tn")}
-        for one in counts(judged.cases)
-    ]
+    pairs, rates = decided(judged.cases, {"arm": judged.card.arm, "model": judged.card.model})
     return pd.DataFrame(pairs), pd.DataFrame(rates)
 
 
-def _given_and_true(judged: Judged, k: int) -> tuple[np.ndarray, np.ndarray]:
-    cases = judged.cases
-    truth = np.where(cases.read[:, k], cases.truth[:, k], np.nan).astype(np.float64)
-    return cases.probabilities[:, k].astype(np.float64), truth
-
-
-def _bins(judged: Judged) -> int:
-    """Bins of about thirty cases, at most ten."""
-    return int(np.clip(judged.cases.n // 30, 3, 10))
+def _given_and_true(judged: Judged, k: int) -> tuple[Vector, Vector]:
+    return given_of(judged.cases, k), truth_of(judged.cases, k)

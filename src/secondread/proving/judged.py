@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from secondread.core.spec import Study
+from secondread.core.spec.judging import Evaluate
 from secondread.evaluate.scoring import bounded, rows_of, table, without_interval
 from secondread.evaluate.subsets import groups_of, headlines
 from secondread.metrics.cases import Cases, cases
@@ -50,6 +50,7 @@ class Judged:
         names = [name for name in METRICS if name != BINNED]
         return self._scored(self.cases, self.drawn, names)
 
+    @cached_property
     def table(self) -> pd.DataFrame:
         """scores.csv: all images, then subgroups and what the bundle was certain of."""
         split_rows = rows_of(self.scores, self.card.arm, self.card.model, KEY, "all")
@@ -65,7 +66,7 @@ class Judged:
 
     def subgroups(self) -> list[tuple[str, NDArray[np.bool_]]]:
         rows = self.unseen.rows
-        columns = Study.model_validate({"study": "proof"}).evaluate.subgroups
+        columns = Evaluate().subgroups
         return [(f"{column} = {value}", member) for column in columns for value, member in groups_of(rows, column)]
 
     def of_some(self, member: NDArray[np.bool_]) -> list[Score]:

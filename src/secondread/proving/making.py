@@ -25,7 +25,7 @@ from secondread.proving.claims import Claim, Outcome, claims_of, outcome_of
 from secondread.proving.judged import Judged
 from secondread.proving.page import report_of
 from secondread.proving.readings import pixels_for, readings_of
-from secondread.proving.unseen import STUDY_FILES, study_for, unseen_by
+from secondread.proving.unseen import is_study_file, study_for, unseen_by
 
 MARGIN = 0.05
 
@@ -89,7 +89,7 @@ def prove(
         raise WrongRequest(f"--margin: {margin:g} is not between 0 and 1")
     study = study_for(data, bundle, labels or {})
     root = (out or Path(f"{name_of(data.resolve())}-proof")).resolve()
-    where = StudyDir(root, base if data.suffix.lower() in STUDY_FILES else data.resolve())
+    where = StudyDir(root, base if is_study_file(data) else data.resolve())
     _forbid_other_folders(where, data)
     clear_abandoned(where.root)
     with alone(where.lock("prove"), f"the proof in {where.root}"):
@@ -99,7 +99,7 @@ def prove(
         claims = claims_of(bundle.card, judged.scores, judged.cases, judged.drawn, margin)
         outcome = outcome_of(claims)
         (where.proof / "proof.json").unlink(missing_ok=True)
-        scores, readings = judged.table(), _for_readers(judged)
+        scores, readings = judged.table, _for_readers(judged)
         write_csv(scores, where.proof / "scores.csv", list(map(str, scores)))
         write_csv(readings, where.proof / "readings.csv", list(map(str, readings)))
         report = report_of(bundle, judged, claims, outcome, margin, cache, Gallery(where.proof / "figures"))

@@ -24,7 +24,8 @@ BAND = "Bands: 95 % of bootstrap curves over patients, at each point."
 MARGIN = (
     "Promised: the test scores on the bundle's card. Differences: here minus promised, for independent sets (Zou and "
     "Donner, 2008). Patients: here, of the class that the figure rests on. It holds where the lower end of the "
-    "difference is above the margin; all figures must, which needs no correction (Berger, 1982)."
+    "difference is above minus the margin; all figures must, which needs no correction (Berger, 1982). Lower: a "
+    "loss is shown and may be larger than the margin."
 )
 
 
@@ -32,7 +33,7 @@ def report_of(
     bundle: Bundle, judged: Judged, claims: list[Claim], outcome: Outcome, margin: float, cache: PixelCache,
     gallery: Gallery,
 ) -> Report:  # fmt: skip
-    scores = judged.table()
+    scores = judged.table
     return Report(
         title=judged.unseen.dataset.root.rstrip("/").rpartition("/")[2],
         about=f"Does the bundle {bundle.card.name} hold on these images?",

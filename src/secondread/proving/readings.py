@@ -1,4 +1,5 @@
-"""What the bundle says of every image, a stretch at a time: a killed command goes on where it was."""
+"""What the bundle says of every image, a stretch at a time: a killed command goes on where it was, another margin reads
+nothing again."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def pixels_for(bundle: Bundle, unseen: Unseen, where: StudyDir) -> PixelCache:
 def readings_of(bundle: Bundle, unseen: Unseen, cache: PixelCache, where: StudyDir) -> pd.DataFrame:
     """One row per image, in order: row_id, status, reason, gate_distance, p_<class>, d_<class> (1: decided for)."""
     ids = unseen.rows["row_id"].tolist()
-    folder = where.proof / "stretches" / sha256_of_json([bundle.sha256, cache.path.stem])[:16]
+    engine = type(bundle.session).__name__  # engines differ in the last digits
+    folder = where.proof / "stretches" / sha256_of_json([bundle.sha256, engine, cache.path.stem])[:16]
     parts = [ids[at : at + STRETCH] for at in range(0, len(ids), STRETCH)]
     with progress("reading", len(ids), "images") as bar:
         for number, part in enumerate(parts):
@@ -41,8 +43,9 @@ def readings_of(bundle: Bundle, unseen: Unseen, cache: PixelCache, where: StudyD
                 table = _read(bundle, cache.take(part), part)
                 write_with(path, lambda temporary, made=table: made.to_parquet(temporary))  # type: ignore[misc]
             bar.advance(len(part))
+    for earlier in set(folder.parent.iterdir()) - {folder}:
+        shutil.rmtree(earlier, ignore_errors=True)
     whole = pd.concat([read_table(folder / f"{number:05d}.parquet") for number in range(len(parts))])
-    shutil.rmtree(folder.parent, ignore_errors=True)
     return whole.reset_index(drop=True)
 
 

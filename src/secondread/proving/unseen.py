@@ -19,13 +19,12 @@ from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import load_study, parse_study
 from secondread.core.tables import UNLABELLED, Dataset, known_labels, labels_of, read_dataset, read_table
+from secondread.evaluate.predictions import patients_of
 from secondread.gather import run as gather
 from secondread.gather.aligned import Gathered, aligned
 from secondread.models.bundle import Bundle
 from secondread.prepare import run as prepare
 from secondread.prepare.report import name_of
-
-STUDY_FILES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -41,14 +40,16 @@ class Unseen:
 
     @property
     def patients(self) -> NDArray[np.object_]:
-        """[N]: patients; groups of duplicates where nobody is named."""
-        named = self.rows["patient"].astype(object)
-        return np.asarray(named.where(named.notna(), self.rows["group"].astype(object)), dtype=object)
+        return patients_of(self.rows)
+
+
+def is_study_file(data: Path) -> bool:
+    return data.suffix.lower() in (".yaml", ".yml")
 
 
 def study_for(data: Path, bundle: Bundle, labels: Mapping[str, list[str]]) -> Study:
     """How the images are read: as `data` says where it is a study file, else as its layout and `labels` tell."""
-    if data.suffix.lower() in STUDY_FILES:
+    if is_study_file(data):
         if labels:
             raise WrongRequest(f"--labels: {data} says itself how classes are called (gather.labels)")
         study = load_study(data)

@@ -63,7 +63,7 @@ def _open(claims: Sequence[Claim], judged: Judged, margin: float) -> Sentence:
     open_ = [one for one in claims if not one.few and not one.holds]
     if not open_:
         return Sentence("Not shown.", ["There are too few cases of the classes to say anything."], "warning")
-    pieces: list[Any] = ["No loss is shown, but one of more than ", Setting(f"{margin:g}"), " is not ruled out: "]
+    pieces: list[Any] = ["A loss of more than ", Setting(f"{margin:g}"), " is neither shown nor ruled out: "]
     told: list[Any] = []
     for one in open_:
         told += ["; " if told else "", _named(one, judged), " may be lower by ", Number(-one.difference[1])]
