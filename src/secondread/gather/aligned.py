@@ -20,21 +20,21 @@ class Gathered:
     values: NDArray[np.float32]
 
 
-def aligned(found: Gathered, classes: Sequence[str], task: Task, what: str) -> Gathered:
+def aligned(found: Gathered, classes: Sequence[str], task: Task, what: str, how: str = "gather.labels") -> Gathered:
     """The rows with the labels `classes` of a task, names matched whatever their case; what is not said stays unsaid.
 
-    Raises `BadData`, which calls the set `what`, when no class is shared; where classes exclude each other also when
-    one is not among them, or a row has none or several.
+    Raises `BadData`, which calls the set `what` and says `how` classes are mapped, when no class is shared; where
+    classes exclude each other also when one is not among them, or a row has none or several.
     """
     known = found.dataset.classes
     place = {name: at for at, name in enumerate(_as_called(known, classes))}
     if not set(place) & set(classes):
-        raise BadData(f"{what}: none of its classes ({', '.join(known)}) is one of {', '.join(classes)}")
+        raise BadData(
+            f"{what}: none of its classes ({', '.join(known)}) is one of {', '.join(classes)}: map them with {how}"
+        )
     exclusive = task != "multilabel"
     if exclusive and (unknown := [known[at] for name, at in place.items() if name not in classes]):
-        raise BadData(
-            f"{what}: class {unknown[0]!r} is none of {', '.join(classes)}: map it with gather.labels of a study file"
-        )
+        raise BadData(f"{what}: class {unknown[0]!r} is none of {', '.join(classes)}: map it with {how}")
     missing = 0.0 if exclusive else np.nan
     columns = [found.values[:, place[one]] if one in place else np.full(len(found.rows), missing) for one in classes]
     values = np.stack(columns, axis=1).astype(np.float32)

@@ -72,7 +72,8 @@ def unseen_by(bundle: Bundle, study: Study, where: StudyDir, what: str) -> Unsee
     if dataset.classes == [UNLABELLED]:
         raise BadData(f"{what}: nothing says what the images show: put them in a folder per class, or give a table")
     found = Gathered(rows, dataset, labels_of(rows, dataset.classes))
-    found = aligned(found, bundle.card.classes, bundle.card.task, what)
+    how = "--labels CLASS=NAMES, or gather.labels in a study file"
+    found = aligned(found, bundle.card.classes, bundle.card.task, what, how)
     seen, related = met(bundle, rows)
     if (seen | related).all():
         raise Leak(f"{what}: {bundle.card.name} was fitted on all of these {len(rows)} images, or on their relatives")
