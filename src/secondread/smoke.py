@@ -49,13 +49,14 @@ def smoke_of(study: Study, data: Path | None, phantoms: Path) -> tuple[Study, Pa
     """
     written: dict[str, Any] = as_yaml(study)
     roots = _roots(study.gather.source)
-    if not _is_here(roots, data):
+    if study.gather.source.name == "phantom":  # it draws its own images, where it is gathered
+        small = {**_mapping(written["gather"]["source"]), "n": IMAGES, "size": SIDE}
+        written["gather"] |= {"source": small, "external": []}
+    elif not _is_here(roots, data):
         data, root = phantoms, _phantom(study, roots, phantoms)
-        if not set(roots) & set(TREES) and study.gather.source.name != "phantom":
+        if not set(roots) & set(TREES):
             _leave_names_out(study, written)
         written["gather"] |= {"source": {**_mapping(written["gather"]["source"]), "root": [root]}, "external": []}
-    if study.gather.source.name == "phantom":
-        written["gather"]["source"] = {**_mapping(written["gather"]["source"]), "n": IMAGES, "size": SIDE}
     models = {model.name for arm in study.arms for model in study.arm(arm)[1].models}
     tiny = {"size": smallest_size(models), "epochs": 1, "steps": 3, "batch": 8, "seeds": [0], "weights": "none"}
     written["train"] |= tiny | {"early_stop": None}
@@ -122,8 +123,6 @@ def _leave_names_out(study: Study, written: dict[str, Any]) -> None:
 def _phantom(study: Study, roots: list[str], phantoms: Path) -> str:
     """The folder in `phantoms` with a phantom for the study's source; studies of one public set share it."""
     source = study.gather.source
-    if source.name == "phantom":
-        return "."  # it draws its own
     known = next((root for root in roots if root in TREES), None)
     asked = study.gather.task == "multilabel" and source.name in ("table", "npz", "dicom")
     name = known or source.name + "-multilabel" * asked

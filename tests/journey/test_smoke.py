@@ -73,6 +73,12 @@ def test_a_phantom_that_is_named_without_options_is_made_small_too(tmp_path: Pat
     assert tiny.gather.source.options == {"n": 160, "size": 64}
 
 
+def test_a_study_that_draws_its_own_images_is_tried_in_an_empty_folder(tmp_path: Path) -> None:
+    study, where = open_study(STUDIES / "gan_phantom.yaml", None, tmp_path / "study", smoke=True)
+    run(study, where, ("gather",))
+    assert len(read_table(where.rows)) == 160
+
+
 @pytest.mark.parametrize("said", ["by the environment", "by an absolute path"])
 def test_data_that_are_here_are_tried_however_they_were_named(
     said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
