@@ -19,7 +19,7 @@ def test_all_validation_images_are_run_without_being_held(tmp_path: Path, monkey
     np.save(tmp_path / "pixels.npy", np.random.default_rng(0).integers(0, 256, (count, 16, 16), dtype=np.uint8))
     ids = [f"{k}.png" for k in range(count)]
     dataset = Dataset("binary", ["a", "b"], "", "table", "", {}, [])
-    material = Material(dataset, PixelCache(tmp_path / "pixels.npy", ids, {}), ids[::-1], np.zeros((count, 2)), [])
+    material = Material(dataset, PixelCache(tmp_path / "pixels.npy", ids, {}), ids[::-1], np.zeros((count, 2)), [], [])
     engine = Engine(tiny_graph(2, "binary", 1, 16, False, 0).SerializeToString(), False, 1)
     whole = engine.run(material.images(material.val_ids))
     taken, take = [], PixelCache.take

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from secondread.metrics.independent import difference_of_independent
-from secondread.metrics.intervals import wilson
+from secondread.metrics.shares import wilson
 
 
 @given(st.integers(2, 400), st.integers(2, 400), st.data())

@@ -14,9 +14,10 @@ from statsmodels.stats.proportion import proportion_confint
 from secondread.metrics.cases import Cases, cases
 from secondread.metrics.defended import interval_method, scores_with_intervals
 from secondread.metrics.delong import components, delong, paired_delong
-from secondread.metrics.intervals import at_the_edge, bca, exact, logit_t, percentile, wilson
+from secondread.metrics.intervals import at_the_edge, bca, exact, logit_t, percentile
 from secondread.metrics.resampling import leave_outs, replicates, resampling
 from secondread.metrics.scores import Score, score
+from secondread.metrics.shares import wilson
 
 
 def simulated(n: int = 200, seed: int = 0, ties: bool = False) -> tuple[np.ndarray, np.ndarray]:

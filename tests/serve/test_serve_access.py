@@ -33,7 +33,7 @@ OWNED = {
 """For the owner of what is named in the address; for others it does not exist."""
 OPERATED = {
     "operate/", "operate/users", "operate/users/<int:number>", "operate/bundles", "operate/bundles/<digest:sha256>",
-    "operate/reads", "operate/audit",
+    "operate/reads", "operate/watch", "operate/audit",
 }  # fmt: skip
 BY_TOKEN = {"api/bundles", "api/reads", "api/reads/<uuid:identifier>", "api/reads/<uuid:identifier>/heatmap"}
 POSTED = {

@@ -58,6 +58,15 @@ def read(
     for written in (csv, heatmaps):
         if written and written.exists():  # of files that all failed there are no heatmaps
             typer.echo(written, err=as_json)
+    _conclude(opened.card.to_json(), counts)
+
+
+def _conclude(card: dict[str, Any], counts: Counter[str]) -> None:
+    """Say what is to be known about all of them; raises `typer.Exit` when some could not be read."""
+    from secondread.models.bundle.promise import surprise
+
+    if unlike := surprise(card, counts["refused"], counts.total() - counts["failed"]):
+        typer.echo(f"secondread: {unlike}", err=True)
     if counts["failed"] or not counts:
         failed = f"{counts['failed']} of {counts.total()} files could not be read"
         typer.echo(f"secondread: {failed if counts else 'there is no file in what was given'}", err=True)

@@ -14,9 +14,10 @@ from secondread.core.leakage import marks
 from secondread.core.processors import cores
 from secondread.core.progress import say
 from secondread.core.spec import Study
-from secondread.core.studydir import StudyDir
+from secondread.core.studydir import StudyDir, log_test_read
 from secondread.export.assemble import Engine, Members, fit_bundle_gate, load_members, model_of, point_of_mean
 from secondread.export.card import Proof, card_for, model_card_text
+from secondread.export.expected import expected_of
 from secondread.export.material import GATE_IMAGES, PARITY_IMAGES, Material, material_of, seen_by
 from secondread.export.parity import measure_parity, native_logits
 from secondread.export.quantise import CALIBRATION_IMAGES, Int8Verdict, judge_int8, quantised, speed_ratio
@@ -88,6 +89,8 @@ def _write(case: _Case, model: bytes, precision: Literal["fp32", "int8"], reason
     proof = Proof(gate_card, no_gate, case.no_heatmaps, parity.to_json(), reason)
     card = card_for(case.study, case.where, case.material.dataset, case.members, case.point, proof)
     card = replace(card, precision=precision, tolerance=TOLERANCE[precision])
+    log_test_read(case.where, "export", card.name)
+    card = replace(card, expected=expected_of(card, statistics, engine, case.material))
     references = reference_images(card.channels, card.size)
     seen = np.unique(marks(seen_by(case.where, case.members.trials)))
     reference = reference_npz(references, engine.run(references), statistics, seen)

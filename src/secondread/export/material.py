@@ -23,13 +23,15 @@ GATE_IMAGES = 768
 
 @dataclass(frozen=True)
 class Material:
-    """Row ids and labels of validation (all rows) and training (a sample), in a drawn order that a seed fixes."""
+    """Row ids of validation (all, with labels), training (a sample) and test, in a drawn order that a seed fixes."""
 
     dataset: Dataset
     cache: PixelCache
     val_ids: list[str]
     val_labels: NDArray[np.float64]
     train_ids: list[str]
+    test_ids: list[str]
+    """Of test, one row of each patient, so that they can be counted as independent cases."""
 
     def validation(self, most: int) -> NDArray[np.uint8]:
         """[N,C,H,W] of the first `most` validation rows; of training rows where there is no validation."""
@@ -73,7 +75,8 @@ def material_of(where: StudyDir, chosen: Chosen) -> Material:
     val = _shuffled(predicted[predicted["split"] == "val"].drop_duplicates("row_id"))
     labels = known_labels(labels_of(val, dataset.classes)).astype(np.float64)
     cache = open_for(where, trial.train.size, trial.train.fit)
-    return Material(dataset, cache, list(val["row_id"]), labels, _training_ids(where, trial))
+    test = _shuffled(predicted[predicted["split"] == "test"]).drop_duplicates("group")
+    return Material(dataset, cache, list(val["row_id"]), labels, _training_ids(where, trial), list(test["row_id"]))
 
 
 def seen_by(where: StudyDir, trials: Iterable[Trial]) -> set[str]:

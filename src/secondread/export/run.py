@@ -18,7 +18,7 @@ from secondread.core.tables import read_dataset
 from secondread.export.scored import banners_of, own_scores
 from secondread.models.chosen import Chosen, chosen
 
-VERSION = 3
+VERSION = 4
 """Raised when the same checkpoint would give another bundle."""
 
 

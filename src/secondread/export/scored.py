@@ -14,6 +14,8 @@ from secondread.core.trials import Trial
 from secondread.models.chosen import TOGETHER
 
 LEFT_OUT = {"tp", "fp", "fn", "tn", "unread", "fpr", "fnr"}
+LEAKY = "LEAKY PROTOCOL"
+"""What the banner of a study begins with whose test rows were trained on."""
 AVERAGES = {"micro", "weighted"}
 """Metrics and rows that say again what others say; all are in scores.csv."""
 
@@ -55,6 +57,6 @@ def banners_of(where: StudyDir) -> list[str]:
     """What every page about the study begins with, and the mark of a leaky protocol."""
     told = list(read_json(where.summary).get("banners", [])) if where.summary.exists() else []
     leaky = where.split_proof.exists() and read_json(where.split_proof).get("leaky", False)
-    if leaky and not any("LEAKY" in str(banner) for banner in told):
-        told.append("LEAKY PROTOCOL: images of one patient were on both sides of the split")
+    if leaky and not any(LEAKY in str(banner) for banner in told):
+        told.append(f"{LEAKY}: images of one patient were on both sides of the split")
     return [str(banner) for banner in told]

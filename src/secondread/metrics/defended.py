@@ -16,9 +16,10 @@ from secondread.metrics.catalogue import METRICS
 from secondread.metrics.claims import minimal_detectable_difference, probability_of_false_claim
 from secondread.metrics.comparisons import mcnemar, paired_bootstrap, smallest_side, value_of
 from secondread.metrics.delong import Difference, delong, paired_delong
-from secondread.metrics.intervals import at_the_edge, bca, logit_t, wilson
+from secondread.metrics.intervals import at_the_edge, bca, logit_t
 from secondread.metrics.resampling import Replicates, Resampling, leave_outs, replicates
 from secondread.metrics.scores import Key, Score, score
+from secondread.metrics.shares import wilson
 from secondread.metrics.tally import tally
 
 if TYPE_CHECKING:

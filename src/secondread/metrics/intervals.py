@@ -15,17 +15,6 @@ ROUNDING = 1e-6
 """Replicates are ratios in single precision: this near their like are the same."""
 
 
-def wilson(right: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a share of independent cases; NaN for n = 0."""
-    if n <= 0:
-        return math.nan, math.nan
-    z = norm.ppf(0.5 + confidence / 2)
-    share = right / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
-
-
 def exact(right: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Clopper and Pearson's exact interval of a share; NaN for n = 0."""
     if n <= 0:

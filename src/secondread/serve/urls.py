@@ -51,6 +51,7 @@ urlpatterns = [
     path("operate/users/<int:number>", operate.change_user, name="operate_user"),
     path("operate/bundles", operate.bundles, name="operate_bundles"),
     path("operate/bundles/<digest:sha256>", operate.change_bundle, name="operate_bundle"),
+    path("operate/watch", operate.watch_bundles, name="operate_watch"),
     path("operate/reads", operate.reads, name="operate_reads"),
     path("operate/audit", operate.audit, name="operate_audit"),
     path("api/", api.urls),

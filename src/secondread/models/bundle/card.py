@@ -13,6 +13,8 @@ from secondread.core.errors import WrongRequest
 from secondread.core.files import sha256_of_json
 
 FORMAT = 1
+ABSENT: dict[str, Any] = {"frames": "refuse", "expected": {}}
+"""Fields that are not written with these values: digests of bundles from before there were such stay as they are."""
 DISCLAIMER = "For research and education, not a medical device."
 
 
@@ -78,6 +80,9 @@ class BundleCard:
     parity: dict[str, Any] = field(default_factory=dict)
     metrics: list[dict[str, Any]] = field(default_factory=list)
     """Rows of scores.csv: split, class, metric, value, low, high, n, method."""
+    expected: dict[str, Any] = field(default_factory=dict)
+    """What it does with test images, one of a patient, as counts: `images`, `refused`, `uncertain`, and `decided` by
+    class; not in card.json where nobody counted."""
     cohort: dict[str, Any] = field(default_factory=dict)
     banners: list[str] = field(default_factory=list)
     """Warnings of the study that every reading inherits, such as LEAKY PROTOCOL."""
@@ -96,8 +101,9 @@ class BundleCard:
 
     def to_json(self) -> dict[str, Any]:
         told = asdict(self)
-        if self.frames == "refuse":  # digests of bundles from before there was this field stay as they are
-            del told["frames"]
+        for name, absent in ABSENT.items():
+            if told[name] == absent:
+                del told[name]
         return told
 
     def digest(self) -> str:
@@ -122,7 +128,7 @@ def card_of(content: bytes) -> BundleCard:
             f"card.json has format {written['format']!r}; this version reads format {FORMAT}. "
             "Export the model again, or update secondread"
         )
-    card: BundleCard = _typed(BundleCard, {"frames": "refuse"} | written, "card.json")
+    card: BundleCard = _typed(BundleCard, ABSENT | written, "card.json")
     if card.digest() != card.sha256:
         raise WrongRequest("card.json was changed after export: its digest does not match its content")
     _check_sense(card)
@@ -140,8 +146,22 @@ def _check_sense(card: BundleCard) -> None:
         raise WrongRequest("card.json: an uncertain band is [lower, upper]")
     if not (16 <= card.size <= 4096 and 0.0 <= card.crop_border < 0.5 and 0.0 < card.tolerance <= 1.0):
         raise WrongRequest("card.json: size, crop_border or tolerance is out of range")
+    if card.expected and not _adds_up(card.expected, card.classes):
+        raise WrongRequest("card.json: what is expected of test images does not add up")
     if card.gate is not None and not 0.0 < card.gate.threshold < float("inf"):
         raise WrongRequest("card.json: the gate's threshold is a positive distance")
+
+
+def _adds_up(expected: dict[str, Any], classes: Sequence[str]) -> bool:
+    """Whether these are counts of images: of all, of some of them, and of each class among the others."""
+    decided = expected.get("decided")
+    if set(expected) != {"images", "refused", "uncertain", "decided"} or not isinstance(decided, dict):
+        return False
+    counts = [expected["images"], expected["refused"], expected["uncertain"], *decided.values()]
+    if any(type(count) is not int or count < 0 for count in counts) or not set(decided) <= set(classes):
+        return False
+    read = expected["images"] - expected["refused"]
+    return bool(expected["images"] > 0 and max(expected["uncertain"], *decided.values(), 0) <= read)
 
 
 def _typed(kind: Any, value: Any, place: str) -> Any:

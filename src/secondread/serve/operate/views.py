@@ -19,11 +19,15 @@ from secondread.serve.accounts.models import ApiToken, User
 from secondread.serve.audit.models import AuditEvent
 from secondread.serve.audit.record import record
 from secondread.serve.bundles.models import CHOSEN, EVERYONE, NOBODY, RegisteredBundle
+from secondread.serve.operate.told import told
+from secondread.serve.operate.watching import watch
 from secondread.serve.pages.fields import typed
 from secondread.serve.reads.models import Read, State, Worker
 from secondread.serve.reads.own import user_of
 
 PAGE = 50
+DAYS = (7, 30, 90, 365)
+"""That can be watched back."""
 View = Callable[..., HttpResponse]
 
 
@@ -121,6 +125,17 @@ def change_bundle(request: HttpRequest, sha256: str) -> HttpResponse:
         messages.warning(request, f"No such user: {', '.join(sorted(unknown))}.")
     messages.success(request, "Saved.")
     return redirect("operate_bundles")
+
+
+@require_safe
+@operators_only
+def watch_bundles(request: HttpRequest) -> HttpResponse:
+    """What each bundle meets here beside what it was proven on: those on offer, and those that read something."""
+    text = request.GET.get("days", "")
+    days = int(text) if text in map(str, DAYS) else DAYS[1]
+    watched = [watch(bundle, days) for bundle in RegisteredBundle.objects.all()]
+    shown = [told(one) for one in watched if one.images or one.bundle.active]
+    return render(request, "operate/watch.html", {"shown": shown, "days": days, "choices": DAYS})
 
 
 @require_safe

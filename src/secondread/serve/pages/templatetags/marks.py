@@ -31,6 +31,12 @@ register.filter("warnings", warnings)
 
 
 @register.filter
+def share(value: float) -> str:
+    """A share that was counted, which may be none or all."""
+    return f"{100 * value:.1f}\u00a0%"
+
+
+@register.filter
 def number(value: Any) -> str:
     """Up to three digits after the point, as in a table of scores."""
     return f"{value:.3f}" if isinstance(value, float) else str(value)
