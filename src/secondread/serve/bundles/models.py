@@ -49,3 +49,41 @@ class RegisteredBundle(models.Model):
         if self.downloads == CHOSEN:
             return self.downloaders.filter(pk=user.pk).exists()
         return self.downloads == EVERYONE
+
+
+class BundleProof(models.Model):
+    """What `secondread prove` found on labelled images of this place, as an operator entered it."""
+
+    bundle: models.ForeignKey[RegisteredBundle, RegisteredBundle] = models.ForeignKey(
+        RegisteredBundle, on_delete=models.CASCADE, related_name="proofs"
+    )
+    name: models.CharField[str, str] = models.CharField(max_length=200)
+    """What the images are called here."""
+    outcome: models.CharField[str, str] = models.CharField(max_length=30)
+    told: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField()
+    """Sentences, claims, images and patients of proof.json."""
+    made: models.CharField[str, str] = models.CharField(max_length=10)
+    """Day on which it was made, as YYYY-MM-DD."""
+
+    objects: ClassVar[models.Manager[BundleProof]] = models.Manager()
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["name"]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["bundle", "name"], name="one_proof_per_bundle_and_name")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def broken(self) -> bool:
+        return self.outcome == "does not hold"
+
+    @property
+    def warning(self) -> str:
+        """What a reader of any image must be told; empty unless it does not hold."""
+        if not self.broken:
+            return ""
+        found = self.told["sentences"][0].removeprefix("It does not hold.").strip()
+        return f"On {self.name} ({self.told['images']} images, {self.made}) this model did not hold: {found}"

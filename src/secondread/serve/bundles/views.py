@@ -26,7 +26,9 @@ from secondread.serve.reads.own import user_of
 @require_safe
 @login_required
 def models(request: HttpRequest) -> HttpResponse:
-    return render(request, "models.html", {"bundles": RegisteredBundle.objects.filter(active=True)})
+    return render(
+        request, "models.html", {"bundles": RegisteredBundle.objects.filter(active=True).prefetch_related("proofs")}
+    )
 
 
 @require_safe

@@ -133,7 +133,7 @@ def watch_bundles(request: HttpRequest) -> HttpResponse:
     """What each bundle meets here beside what it was proven on: those on offer, and those that read something."""
     text = request.GET.get("days", "")
     days = int(text) if text in map(str, DAYS) else DAYS[1]
-    watched = [watch(bundle, days) for bundle in RegisteredBundle.objects.all()]
+    watched = [watch(bundle, days) for bundle in RegisteredBundle.objects.prefetch_related("proofs")]
     shown = [told(one) for one in watched if one.images or one.bundle.active]
     return render(request, "operate/watch.html", {"shown": shown, "days": days, "choices": DAYS})
 

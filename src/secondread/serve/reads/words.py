@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from secondread.serve.bundles.models import BundleProof
 from secondread.serve.reads.models import Read, State
 
 ENGINES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
@@ -90,6 +91,7 @@ def warnings(read: Read) -> list[str]:
     """What stands on the card to be told with every reading, and whether the image was decoded as those of training."""
     card, decoder = read.bundle.card, (read.result or {}).get("made_with", {}).get("decoder")
     told, trained = list(card.get("banners", [])), card.get("decoder")
+    told += [proof.warning for proof in BundleProof.objects.filter(bundle=read.bundle_id) if proof.broken]
     if decoder and trained and decoder != trained:
         told.append(
             f"This image was decoded by version {decoder} of the decoder, those that the model learned from by version "
