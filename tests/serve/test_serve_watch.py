@@ -127,6 +127,16 @@ def test_lists_of_labels_that_were_cut_are_not_counted(bundles: list[RegisteredB
     assert watch(bundles[1], 30, NOW).decided == []
 
 
+def test_where_all_was_refused_there_is_no_share_of_the_others(
+    promising: RegisteredBundle, given: Any, as_operator: Client
+) -> None:
+    given(promising, datetime.now(UTC), refused=40)
+    seen = told(watch(promising, 30)).to_json()["kept"][1]["here"]
+    assert (seen["value"], seen["low"], seen["high"], seen["images"]) == (None, 0, 1, 0)
+    page = as_operator.get("/operate/watch").content.decode()
+    assert "nan" not in page
+
+
 def test_the_command_tells_a_machine(promising: RegisteredBundle, given: Any) -> None:
     now = datetime.now(UTC)
     given(promising, now, read=150)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,26 +17,25 @@ OF_A_DAY = 0.9999
 
 @dataclass(frozen=True)
 class Share:
-    """So many of so many images, and the ends of an interval of their share."""
+    """A share of images, and the ends of its interval."""
 
-    some: int
-    images: int
+    value: float
     low: float
     high: float
+    some: int | None = None
+    images: int | None = None
+    """So many of so many, where they were counted here."""
 
     @classmethod
     def counted(cls, some: int, images: int) -> Share:
         """Looked at once, when all were counted: a 95 % interval."""
-        return cls(some, images, *wilson(some, images))
+        return cls(some / images if images else math.nan, *wilson(some, images), some, images)
 
     @classmethod
     def so_far(cls, some: int, images: int) -> Share:
         """Looked at again and again while they come, and counted from another day each day: see `OF_A_DAY`."""
-        return cls(some, images, *share_at_any_time(some, images, OF_A_DAY))
-
-    @property
-    def value(self) -> float:
-        return self.some / self.images if self.images else float("nan")
+        value = some / images if images else math.nan
+        return cls(value, *share_at_any_time(some, images, OF_A_DAY), some, images)
 
     def above(self, other: Share) -> bool:
         """Whether all of the interval lies above all of the other's."""
@@ -85,5 +85,5 @@ def promised_sensitivity(card: Card, name: str) -> Share | None:
     """Of the test images of a class, as the card's figures have it."""
     for row in card["metrics"]:
         if (row["split"], row["class"], row["metric"]) == ("test", name, "recall") and row["low"] is not None:
-            return Share(round(row["value"] * row["n"]), row["n"], row["low"], row["high"])
+            return Share(row["value"], row["low"], row["high"])
     return None

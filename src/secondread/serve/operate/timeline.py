@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from secondread.models.bundle.promise import Share
 from secondread.serve.operate.watching import Piece
 
-WIDTH, HEIGHT, LEFT, FOOT = 720, 170, 52, 26
-LEAST_TOP = 0.1
-"""Of the axis: a share of one in a hundred is not drawn as a tower."""
+WIDTH, HEIGHT = 600, 100
+STEPS_OF_TOP = 10
+"""The axis ends at a whole tenth: a share of one in a hundred is not drawn as a tower."""
 
 
 @dataclass(frozen=True)
@@ -32,34 +33,32 @@ class Timeline:
     bars: list[Bar]
     top: float
     """The share at the upper end of the axis."""
-    floor: float
     band: tuple[float, float] | None
     """Upper edge and height of the promised interval."""
     first: str
     last: str
     width: int = WIDTH
     height: int = HEIGHT
-    left: int = LEFT
 
 
 def timeline(pieces: Sequence[Piece], promised: Share | None) -> Timeline:
     """Pieces in which nothing was read have no bar."""
     seen = [piece.refused for piece in pieces if piece.refused.images]
-    top = min(1.0, max([LEAST_TOP, *(share.high for share in seen), promised.high if promised else 0.0]) * 1.05)
-    floor = HEIGHT - FOOT
+    highest = max([*(share.high for share in seen), promised.high if promised else 0.0, 1e-9])
+    top = min(math.ceil(highest * STEPS_OF_TOP), STEPS_OF_TOP) / STEPS_OF_TOP
 
     def y(share: float) -> float:
-        return round(floor * (1 - share / top), 1)
+        return round(HEIGHT * (1 - share / top), 1)
 
-    step = (WIDTH - LEFT) / max(len(pieces), 1)
+    step = WIDTH / max(len(pieces), 1)
     bars = []
     for at, piece in enumerate(pieces):
         share = piece.refused
         if share.images:
-            x, high = LEFT + at * step, y(share.value)
+            x, high = at * step, y(share.value)
             words = f"{piece.begins:%Y-%m-%d}: {share.some} of {share.images} refused"
-            bars.append(Bar(round(x + step * 0.2, 1), high, round(step * 0.6, 1), floor - high,
+            bars.append(Bar(round(x + step * 0.2, 1), high, round(step * 0.6, 1), round(HEIGHT - high, 1),
                             round(x + step / 2, 1), y(share.high), y(share.low), words))  # fmt: skip
     band = (y(promised.high), round(y(promised.low) - y(promised.high), 1)) if promised else None
     first, last = (f"{piece.begins:%Y-%m-%d}" for piece in (pieces[0], pieces[-1]))
-    return Timeline(bars, top, floor, band, first, last)
+    return Timeline(bars, top, band, first, last)

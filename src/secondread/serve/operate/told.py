@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from secondread.models.bundle.promise import Share
@@ -66,9 +66,10 @@ def _share(share: Share) -> str:
 
 
 def _line(line: Line) -> dict[str, Any]:
-    pairs = {"here": line.here, "promised": line.promised}
-    numbers = {
-        key: share and {"some": share.some, "images": share.images, "low": share.low, "high": share.high}
-        for key, share in pairs.items()
-    }
-    return {"name": line.name, "words": line.words, "alarm": line.alarm, **numbers}
+    here, promised = _numbers(line.here), line.promised and _numbers(line.promised)
+    return {"name": line.name, "words": line.words, "alarm": line.alarm, "here": here, "promised": promised}
+
+
+def _numbers(share: Share) -> dict[str, Any]:
+    """JSON has no number for the share of nothing."""
+    return {name: None if value != value else value for name, value in asdict(share).items()}

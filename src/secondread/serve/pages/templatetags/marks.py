@@ -33,7 +33,7 @@ register.filter("warnings", warnings)
 @register.filter
 def share(value: float) -> str:
     """A share that was counted, which may be none or all."""
-    return f"{100 * value:.1f}\u00a0%"
+    return "–" if value != value else f"{100 * value:.1f}\u00a0%"
 
 
 @register.filter
