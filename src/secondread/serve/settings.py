@@ -172,10 +172,11 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
+ACCOUNT_REAUTHENTICATION_REQUIRED = True  # an address for mail is a way to a new password
 ACCOUNT_SESSION_REMEMBER = None
 ACCOUNT_RATE_LIMITS = {
     "login_failed": "30/m/ip",
-    "signup": "20/h/ip",
+    "signup": "100/h/ip",  # a class or a hospital has one address
     "reset_password": "10/h/ip,3/h/key",
     "change_password": "10/h/user",
     "reauthenticate": "10/m/user",

@@ -26,6 +26,11 @@ def new_token(owner: User, label: str) -> tuple[ApiToken, str]:
     return ApiToken.objects.create(owner=owner, label=label, digest=digest_of(secret)), secret
 
 
+def revoke_all(owner: User) -> int:
+    """End all tokens of somebody whose password may be known to others, and so may have made some; how many."""
+    return ApiToken.objects.filter(owner=owner).delete()[0]
+
+
 def digest_of(secret: str) -> str:
     """A plain digest is enough: the secret has 256 bits of chance, there is nothing to guess."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,127 @@
+"""Names that look alike, tokens and addresses of who only found an open browser, and what the log says of it all."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from allauth.account.models import EmailAddress
+from allauth.mfa.totp.internal.auth import TOTP
+from django.core.cache import cache
+from django.test import Client
+
+from secondread.serve.accounts import lockout
+from secondread.serve.accounts.models import ApiToken, User
+from secondread.serve.accounts.tokens import new_token
+from secondread.serve.audit.models import AuditEvent
+
+PASSWORD = "a long enough Pass 1"
+
+
+@pytest.fixture(autouse=True)
+def _no_soft_limits(db: None) -> None:
+    cache.clear()
+
+
+def log_in(client: Client, name: str, password: str) -> Any:
+    return client.post("/accounts/login/", {"login": name, "password": password})
+
+
+def sign_up(name: str, client: Client | None = None) -> Any:
+    return (client or Client()).post(
+        "/accounts/signup/", {"username": name, "password1": PASSWORD, "password2": PASSWORD}
+    )
+
+
+def test_nobody_takes_a_name_that_is_taken_for_anothers(alice: User) -> None:
+    """Operators let people in and give them bundles by name."""
+    assert sign_up("Żółć").status_code == 302
+    for twin in ("żółć", "ŻÓŁĆ", "Z\u0307ółć", "ALICE", "ａｌｉｃｅ"):  # SQLite takes the first two for others
+        assert "already exists" in sign_up(twin).content.decode(), twin
+    for pretender in ("\u0430lice", "ali\u03f2e"):  # letters of other alphabets, of the same shape
+        assert "one alphabet" in sign_up(pretender).content.decode()
+    for name in ("Алиса", "田中taro", "Ελένη", "عائشة"):
+        assert sign_up(name).status_code == 302, name
+
+
+def test_a_name_is_the_same_however_it_is_typed(db: None, settings: Any) -> None:
+    settings.ACCOUNT_RATE_LIMITS = False
+    sign_up("ﬁlippa")
+    assert User.objects.get().username == "filippa"
+    for typed in ("ﬁlippa", "Filippa", "ｆｉｌｉｐｐａ"):
+        assert log_in(Client(), typed, PASSWORD).status_code == 302
+    for at in range(lockout.CHECKS + 1):
+        answer = log_in(Client(), ("filippa", "ｆilippa", "ﬁlippa")[at % 3], "wrong")
+    assert "Too many failed login attempts" in answer.content.decode()  # all are counted as one
+
+
+def test_a_second_click_on_sign_up_is_told_what_happened(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords take a while to hash: both requests found the name free."""
+    sign_up("clicker")
+    monkeypatch.setattr("secondread.serve.accounts.adapter.taken", lambda name: False)
+    monkeypatch.setattr("allauth.account.internal.userkit.filter_users_by_username", lambda *_: User.objects.none())
+    client = Client()
+    answer = sign_up("clicker", client)
+    assert answer["Location"] == "/accounts/login/"
+    assert "took that name this moment" in client.get("/accounts/login/").content.decode()
+    assert User.objects.count() == 1
+
+
+def test_the_log_says_which_account_was_tried_and_never_what_was_typed(alice: User) -> None:
+    TOTP.activate(alice, "JBSWY3DPEHPK3PXP")
+    log_in(Client(), "ALICE", "wrong")
+    log_in(Client(), "my password, in the wrong field", "wrong")
+    client = Client()
+    log_in(client, "alice", PASSWORD)
+    client.post("/accounts/2fa/authenticate/", {"code": "000000"})
+    failed = AuditEvent.objects.filter(action__endswith="failed").values_list("action", "subject", "note")
+    mine = f"user {alice.pk}"
+    assert list(failed) == [("second factor failed", mine, ""), ("login failed", "", ""), ("login failed", mine, "")]
+
+
+def test_a_token_is_made_by_who_knows_the_password(alice: User) -> None:
+    """Not by who finds a browser logged in: a token outlives the session. What was typed is not typed again."""
+    client = Client()
+    log_in(client, "alice", PASSWORD)
+    asked = client.post("/account/tokens", {"label": "notebook"})
+    assert asked["Location"].startswith("/accounts/reauthenticate/")
+    assert not ApiToken.objects.exists()
+    assert "sr_" not in client.post(asked["Location"], {"password": "wrong"}).content.decode()
+    page = client.post(asked["Location"], {"password": PASSWORD, "next": "/account/tokens"}).content.decode()
+    assert re.search(r"sr_[\w-]{43}", page)
+    assert ApiToken.objects.get().label == "notebook"
+
+
+def test_an_address_for_mail_is_set_by_who_knows_the_password(alice: User) -> None:
+    """It is a way to a new password."""
+    client = Client()
+    log_in(client, "alice", PASSWORD)
+    answer = client.post("/accounts/email/", {"action_add": "", "email": "mallory@example.org"})
+    assert answer["Location"].startswith("/accounts/reauthenticate/")
+    assert not EmailAddress.objects.exists()
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    client.post("/accounts/email/", {"action_add": "", "email": "alice@example.org"})
+    assert EmailAddress.objects.get().email == "alice@example.org"
+    assert AuditEvent.objects.filter(action="e-mail changed", actor=alice.pk).exists()
+
+
+def test_tokens_end_with_the_password_they_were_made_under(as_alice: Client, alice: User, bob: User) -> None:
+    """Who changes a password that others know would else leave them the tokens they made."""
+    mine, his = ({"Authorization": f"Bearer {new_token(owner, 'x')[1]}"} for owner in (alice, bob))
+    new = {"oldpassword": PASSWORD, "password1": "another Pass 22", "password2": "another Pass 22"}
+    page = as_alice.post("/accounts/password/change/", new, follow=True).content.decode()
+    assert "1 of your tokens for programs ended" in page
+    assert [Client().get("/api/reads", headers=header).status_code for header in (mine, his)] == [401, 200]
+    assert AuditEvent.objects.get(action="token revoked").note == "1 with the old password"
+
+
+def test_too_many_requests_are_answered_as_everything_else_is(db: None, settings: Any) -> None:
+    settings.ACCOUNT_RATE_LIMITS = {"signup": "1/h/ip"}
+    sign_up("first")
+    page = sign_up("second")
+    assert (page.status_code, page["Retry-After"]) == (429, "60")
+    assert "Too many" in page.content.decode()
+    assert "app.css" in page.content.decode()
+    told = Client().post("/accounts/signup/", {"username": "third"}, HTTP_ACCEPT="application/json")
+    assert told.json()["code"] == "429"
