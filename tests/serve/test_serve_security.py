@@ -17,6 +17,13 @@ from secondread.serve.accounts.tokens import new_token
 from secondread.serve.audit.models import AuditEvent
 
 PASSWORD = "a long enough Pass 1"
+HEADERS = {
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -125,3 +132,38 @@ def test_too_many_requests_are_answered_as_everything_else_is(db: None, settings
     assert "app.css" in page.content.decode()
     told = Client().post("/accounts/signup/", {"username": "third"}, HTTP_ACCEPT="application/json")
     assert told.json()["code"] == "429"
+
+
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [("/", 200), ("/accounts/login/", 200), ("/health/live", 200), ("/static/secondread/app.css", 200), ("/reads", 301),
+     ("/static/nothing", 404), ("/nothing", 404), ("/account/leave", 405), ("/api/reads", 401), ("/api/nothing", 404)],
+)  # fmt: skip
+def test_every_answer_carries_the_headers(address: str, status: int, db: None) -> None:
+    """Files, redirects and errors too: a reviewer's scanner asks for all of them."""
+    answer = Client(raise_request_exception=False).get(address)
+    assert answer.status_code == status
+    assert "default-src 'none'" in answer["Content-Security-Policy"]
+    assert "unsafe" not in answer["Content-Security-Policy"]
+    told = {name: answer.get(name) for name in HEADERS}
+    assert told == HEADERS
+    assert "camera=()" in answer["Permissions-Policy"]
+    assert ("no-store" in answer["Cache-Control"]) == ("app.css" not in address)
+    answer.close()
+
+
+def test_a_host_that_is_not_ours_is_refused_with_the_headers(db: None) -> None:
+    answer = Client().get("/accounts/password/reset/", HTTP_HOST="evil.example")
+    assert answer.status_code == 400
+    assert answer["X-Frame-Options"] == "DENY"
+    assert "evil" not in answer.content.decode()
+
+
+def test_whose_session_ended_before_the_button_is_told_that_nothing_was_done(alice: User) -> None:
+    """Logging in leads back to the address of the deed, which is no page."""
+    client = Client()
+    led = client.post("/account/choices")["Location"]
+    back = client.post(led, {"login": "alice", "password": PASSWORD, "next": "/account/choices"})["Location"]
+    page = client.get(back)
+    assert (page.status_code, page["Allow"]) == (405, "POST")
+    assert "Nothing was done" in page.content.decode()
