@@ -140,6 +140,74 @@ def test_the_viewer_works_by_keys_and_single_letters_can_be_switched_off(
     assert visitor.complaints == []
 
 
+def test_nothing_has_to_be_dragged(chromium: Any, running_site: Any, image: Path) -> None:
+    """WCAG 2.5.7: what dragging does, single taps do, on a touch screen too."""
+    visitor = Visitor(chromium, running_site, "tapper", viewport={"width": 390, "height": 844}, has_touch=True)
+    page = visitor.page
+    visitor.sign_up()
+    page.set_input_files("#image", image)
+    page.wait_for_url("**/reads/*/")
+    page.wait_for_selector(".loading", state="detached")
+
+    def mean() -> float:
+        row = colours(page, whole=True)
+        return sum(grey for grey, *_ in row) / len(row)
+
+    def spread() -> int:
+        row = [grey for grey, *_ in colours(page, whole=True)]
+        return max(row) - min(row)
+
+    def tap(name: str) -> None:
+        page.tap(f".tools [data-do={name}]")
+
+    for turned in (False, True):  # brighter is brighter, inverted or not
+        if turned:
+            tap("invert")
+        plain = mean()
+        tap("brighter")
+        assert mean() > plain
+        tap("darker")
+        tap("darker")
+        assert mean() < plain
+        tap("brighter")
+    plain = spread()
+    for _ in range(3):
+        tap("flatter")
+    flat = spread()
+    assert flat < plain
+    tap("steeper")
+    assert spread() > flat
+    before = colours(page, whole=True)
+    tap("left")
+    assert colours(page, whole=True)[40:] == before[:-40]
+    tap("right")
+    assert colours(page, whole=True) == before
+    tap("up")
+    assert colours(page, whole=True) != before
+    tap("down")
+    assert colours(page, whole=True) == before
+    tap("help")
+    assert "Nothing has to be dragged" in page.inner_text(".keys")
+    assert visitor.complaints == []
+
+
+def test_without_script_the_image_is_shown_and_nothing_pretends_to_work(
+    chromium: Any, running_site: Any, image: Path
+) -> None:
+    visitor = Visitor(chromium, running_site, "plainly", java_script_enabled=False)
+    page = visitor.page
+    visitor.sign_up()
+    page.set_input_files("#image", image)
+    page.click("#send")
+    page.wait_for_url("**/reads/*/")
+    assert "The viewer needs JavaScript" in page.inner_text(".viewer")
+    assert "Loading" not in page.inner_text(".viewer")
+    assert page.locator(".viewer button:visible, #theme:visible").count() == 0
+    shown = page.locator(".viewer img").screenshot()
+    assert len(shown) > 5000  # noise, not a broken picture
+    assert "UTC" in page.inner_text(".facts time")
+
+
 def test_dropping_pasting_and_bad_files(chromium: Any, running_site: Any, image: Path, tmp_path: Path) -> None:
     visitor = Visitor(chromium, running_site, "dropper")
     page = visitor.page
