@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.totp.internal.auth import TOTP
+from django.contrib.sessions.models import Session
 from django.core.cache import cache
-from django.test import Client
+from django.core.handlers.wsgi import WSGIHandler
+from django.db import connection
+from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
 
 from secondread.serve.accounts import lockout
 from secondread.serve.accounts.models import ApiToken, User
@@ -167,3 +172,50 @@ def test_whose_session_ended_before_the_button_is_told_that_nothing_was_done(ali
     page = client.get(back)
     assert (page.status_code, page["Allow"]) == (405, "POST")
     assert "Nothing was done" in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    "address", ["/health/live", "/about/", "/nothing", "/api/limits", "/static/secondread/app.css"]
+)
+def test_a_question_for_the_head_is_answered_without_a_body(address: str, db: None) -> None:
+    """The web server warns about each that has one, and monitors ask every few seconds."""
+    answer = WSGIHandler()(RequestFactory().head(address).environ, lambda *_: None)
+    assert b"".join(answer) == b""
+    answer.close()
+
+
+def test_who_asks_for_nothing_is_logged_out_after_an_hour(alice: User) -> None:
+    client = Client()
+    log_in(client, "alice", PASSWORD)
+
+    def later(minutes: float) -> int:
+        """The answer after so many minutes, for which the session has come closer to its end."""
+        moved = Session.objects.get(pk=client.session.session_key)
+        inside = client.session
+        if "asked" in inside:
+            inside["asked"] -= 60 * minutes
+        Session.objects.filter(pk=moved.pk).update(
+            expire_date=moved.expire_date - timedelta(minutes=minutes), session_data=inside.encode(dict(inside))
+        )
+        return client.get("/account/").status_code
+
+    assert [later(40), later(40), later(40)] == [200, 200, 200]  # who works stays
+    assert later(61) == 302
+
+
+def test_a_session_ends_with_the_browser_unless_somebody_asks_to_be_remembered(alice: User) -> None:
+    answers = [
+        sign_up("carla"),
+        log_in(Client(), "alice", PASSWORD),
+        Client().post("/accounts/login/", {"login": "alice", "password": PASSWORD, "remember": "on"}),
+    ]
+    ages = [answer.cookies["secondread_session"]["max-age"] for answer in answers]
+    assert ages == ["", "", 14 * 24 * 3600]
+
+
+def test_pages_write_a_session_once_in_a_while(as_alice: Client) -> None:
+    as_alice.get("/account/")
+    for address in ("/account/", "/reads/"):
+        with CaptureQueriesContext(connection) as asked:
+            as_alice.get(address)
+        assert not [query["sql"] for query in asked.captured_queries if "UPDATE" in query["sql"]]

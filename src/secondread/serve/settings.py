@@ -7,6 +7,7 @@ SECONDREAD_HOSTS         host names the site answers to, separated by commas (lo
 SECONDREAD_HTTPS         true behind TLS: secure cookies, HSTS, redirect
 SECONDREAD_PROXIES       number of trusted proxies in front (0)
 SECONDREAD_SIGNUP        open | closed
+SECONDREAD_IDLE_MINUTES  who asks for nothing so long is logged out, but for who chose to be remembered (60)
 SECONDREAD_KEEP_UIDS     true keeps DICOM UIDs and PatientID, so that reports reach the right study of a PACS (false)
 SECONDREAD_PACS_URL      DICOMweb root that reports are sent to by STOW-RS
 SECONDREAD_ENGINE        onnxruntime | openvino (an extra; `secondread bench` tells whether it is faster here)
@@ -54,6 +55,7 @@ try:
     LIMITS = limits_of(env)
     SECRET_KEY = env.str("SECONDREAD_SECRET_KEY", default="") or FOLDER.secret()
     TRUSTED_PROXIES = env.int("SECONDREAD_PROXIES", default=0)
+    IDLE_MINUTES = env.int("SECONDREAD_IDLE_MINUTES", default=60)
 except ValueError as error:
     raise ImproperlyConfigured(str(error)) from error
 
@@ -67,6 +69,8 @@ if PACS_URL and not PACS_URL.startswith(("http://", "https://")):
     raise ImproperlyConfigured(f"SECONDREAD_PACS_URL is {PACS_URL!r}; it begins with http:// or https://")
 if TRUSTED_PROXIES < 0:
     raise ImproperlyConfigured("SECONDREAD_PROXIES may not be below 0")
+if IDLE_MINUTES < 1:
+    raise ImproperlyConfigured("SECONDREAD_IDLE_MINUTES must be at least 1")
 ALLOWED_HOSTS = [host.strip() for host in env.list("SECONDREAD_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])]
 
 INSTALLED_APPS = [
@@ -99,6 +103,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "secondread.serve.accounts.staying.prolong",
     "django.contrib.messages.middleware.MessageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
 ]
@@ -228,7 +233,9 @@ SESSION_COOKIE_NAME = "__Host-session" if HTTPS else "secondread_session"
 CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "secondread_csrf"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_AGE = 14 * 24 * 3600
+SESSION_COOKIE_AGE = 60 * IDLE_MINUTES
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+ACCOUNT_SESSION_COOKIE_AGE = 14 * 24 * 3600  # of who ticks "Remember me"
 CSRF_FAILURE_VIEW = "secondread.serve.pages.failures.csrf_failure"
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
