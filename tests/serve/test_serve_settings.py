@@ -56,7 +56,8 @@ def test_preparing_enters_bundles_or_says_what_is_wrong_with_them(tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "value"),
     [("SECONDREAD_HTTPS", "perhaps"), ("SECONDREAD_SIGNUP", "ajar"), ("SECONDREAD_LIMIT_FILES", "0"),
-     ("SECONDREAD_LIMIT_FILE_BYTES", "many"), ("SECONDREAD_PROXIES", "x"), ("SECONDREAD_PROXIES", "-1"), ("SECONDREAD_IDLE_MINUTES", "0"),
+     ("SECONDREAD_LIMIT_FILE_BYTES", "many"), ("SECONDREAD_PROXIES", "x"), ("SECONDREAD_PROXIES", "-1"),
+     ("SECONDREAD_IDLE_MINUTES", "0"),
      ("SECONDREAD_LOG", "loud"), ("SECONDREAD_PACS_URL", "orthanc"), ("DATABASE_URL", "nonsense"),
      ("DATABASE_URL", "foo://user:word@host/name")],
 )  # fmt: skip
