@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -270,6 +271,32 @@ def test_every_page_fits_and_can_be_read(
         page.goto(running_site.address + path)
         assert page.evaluate(FAULTS) == [], path
     assert [told for told in visitor.complaints if "404" not in told] == []
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_no_name_pushes_an_operators_columns_away(chromium: Any, running_site: Any, width: int) -> None:
+    """Anybody can sign up with a name of 150 letters; the buttons beside it must stay in reach."""
+    long, visitor = (
+        "x" * 150,
+        Visitor(chromium, running_site, f"operator{width}", viewport={"width": width, "height": 800}),
+    )
+    visitor.sign_up()
+    with sqlite3.connect(running_site.folder / "secondread.sqlite3") as site:
+        site.execute("UPDATE accounts_user SET is_staff = 1 WHERE username = ?", (visitor.name,))
+        site.execute(
+            "INSERT OR IGNORE INTO accounts_user (username, password, is_superuser, first_name, last_name, email,"
+            " is_staff, is_active, date_joined, keep_names, stored_bytes, accepted)"
+            " VALUES (?, '', 0, '', '', '', 0, 1, '2026-01-01', 0, 0, '')",
+            (long,),
+        )
+    page = visitor.page
+    for address in ("", "users", "bundles", "reads", "audit"):
+        page.goto(f"{running_site.address}/operate/{address}")
+        assert page.evaluate(FAULTS) == [], address
+    page.goto(f"{running_site.address}/operate/users?q={long}")
+    name = page.locator("tbody .long").bounding_box()
+    assert name is not None
+    assert 100 < name["width"] < 230
 
 
 @pytest.mark.parametrize("chosen", ["auto", "dark"])
