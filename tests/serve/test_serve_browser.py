@@ -273,6 +273,25 @@ def test_every_page_fits_and_can_be_read(
     assert [told for told in visitor.complaints if "404" not in told] == []
 
 
+def test_choices_are_seen_where_the_system_chooses_the_colours(chromium: Any, running_site: Any, image: Path) -> None:
+    """High contrast of Windows takes grounds away, by which alone a chosen opinion differed."""
+    visitor = Visitor(chromium, running_site, "contrasted", forced_colors="active")
+    page = visitor.page
+    visitor.sign_up()
+    page.set_input_files("#image", image)
+    page.wait_for_url("**/reads/*/")
+    page.wait_for_selector(".loading", state="detached")
+    page.click("text=Agree")
+    page.click("[data-do=invert]")
+    ground = "selector => getComputedStyle(document.querySelector(selector)).backgroundColor"
+    for on, off in (
+        (".seg :checked + span", ".seg :not(:checked) + span"),
+        ("[data-do=invert]", "[data-do=fit]"),
+        (".top nav [aria-current]", ".top nav a:not([aria-current])"),
+    ):
+        assert page.evaluate(ground, on) != page.evaluate(ground, off), on
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 def test_no_name_pushes_an_operators_columns_away(chromium: Any, running_site: Any, width: int) -> None:
     """Anybody can sign up with a name of 150 letters; the buttons beside it must stay in reach."""

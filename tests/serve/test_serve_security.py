@@ -219,3 +219,14 @@ def test_pages_write_a_session_once_in_a_while(as_alice: Client) -> None:
         with CaptureQueriesContext(connection) as asked:
             as_alice.get(address)
         assert not [query["sql"] for query in asked.captured_queries if "UPDATE" in query["sql"]]
+
+
+def test_a_mail_server_that_is_away_is_no_error_of_ours(alice: User, settings: Any) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+    settings.HAS_EMAIL = True
+    EmailAddress.objects.create(user=alice, email="alice@example.org", primary=True)
+    for address in ("alice@example.org", "nobody@example.org"):  # the same for both
+        answer = Client().post("/accounts/password/reset/", {"email": address})
+        assert (answer.status_code, answer["Retry-After"]) == (503, "60")
+        assert "could not be sent" in answer.content.decode()

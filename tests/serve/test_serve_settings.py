@@ -67,6 +67,15 @@ def test_senseless_settings_stop_the_start(name: str, value: str, tmp_path: Path
     assert "ImproperlyConfigured" in told.stderr
 
 
+def test_a_site_that_sends_mail_knows_its_own_name(tmp_path: Path) -> None:
+    """Else whoever asks for a new password in another's name chooses where the link in the mail leads."""
+    mail = {"SECONDREAD_FOLDER": str(tmp_path), "EMAIL_URL": "smtp://mail.example.org"}
+    told = manage("check", SECONDREAD_HOSTS="*", **mail)
+    assert told.returncode != 0
+    assert "SECONDREAD_HOSTS has to name" in told.stderr
+    assert manage("check", SECONDREAD_HOSTS="reads.example.org", **mail).returncode == 0
+
+
 def test_a_database_driver_that_is_not_installed_is_named(tmp_path: Path, bundle_path: Path) -> None:
     command = ["secondread", "serve", str(bundle_path), "--folder", str(tmp_path), "--port", "0"]
     code = f"import sys; sys.modules['MySQLdb'] = None; from secondread.cli import main; sys.argv = {command!r}; main()"

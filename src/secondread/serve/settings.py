@@ -182,7 +182,8 @@ ACCOUNT_REAUTHENTICATION_REQUIRED = True  # an address for mail is a way to a ne
 ACCOUNT_SESSION_REMEMBER = None
 ACCOUNT_RATE_LIMITS = {
     "login_failed": "30/m/ip",
-    "signup": "100/h/ip",  # a class or a hospital has one address
+    "login": "100/m/ip",  # a class or a hospital has one address
+    "signup": "100/h/ip",
     "reset_password": "10/h/ip,3/h/key",
     "change_password": "10/h/user",
     "reauthenticate": "10/m/user",
@@ -202,6 +203,13 @@ LOGIN_REDIRECT_URL = "upload"
 ACCOUNT_LOGOUT_REDIRECT_URL = "welcome"
 ACCOUNT_CHANGE_PASSWORD_REDIRECT_URL = "account"
 HAS_EMAIL = bool(env.str("EMAIL_URL", default=""))
+if (
+    HAS_EMAIL and "*" in ALLOWED_HOSTS
+):  # a stranger could have somebody sent a link to a new password at the stranger's host
+    raise ImproperlyConfigured(
+        "SECONDREAD_HOSTS has to name this site's hosts while EMAIL_URL is set: mails link to them"
+    )
+PASSWORD_RESET_TIMEOUT = 3600
 vars().update(env.email_url("EMAIL_URL", default="dummymail://"))
 DEFAULT_FROM_EMAIL = env.str("SECONDREAD_FROM_EMAIL", default="secondread@localhost")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
@@ -21,7 +22,9 @@ from django.shortcuts import redirect
 from secondread.serve.accounts.lockout import forgive, spend_check
 from secondread.serve.accounts.names import mixes_alphabets, plain, taken, who_is
 from secondread.serve.audit.record import record
+from secondread.serve.pages.failures import answer
 
+logger = logging.getLogger(__name__)
 INTENDED_USE = "2026-11"
 
 
@@ -63,6 +66,14 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         except IntegrityError as error:
             messages.warning(request, "Somebody took that name this moment. If it was you, by a second click, log in.")
             raise ImmediateHttpResponse(redirect("account_login")) from error
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        try:
+            super().send_mail(template_prefix, email, context)
+        except OSError as error:  # smtplib's are too
+            logger.error("the mail server of EMAIL_URL took no mail: %s", type(error).__name__)
+            told = "The mail could not be sent: the mail server does not answer. Please try again later."
+            raise ImmediateHttpResponse(answer(self.request, 503, "No mail now", told, retry=60)) from error
 
     def get_user_search_fields(self) -> list[str]:
         return ["username"]
