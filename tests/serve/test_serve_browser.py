@@ -273,6 +273,25 @@ def test_every_page_fits_and_can_be_read(
     assert [told for told in visitor.complaints if "404" not in told] == []
 
 
+def test_a_page_that_waits_notices_that_somebody_logged_out(chromium: Any, running_site: Any, image: Path) -> None:
+    """In another tab, or after an hour; it asked on for ever."""
+    visitor = Visitor(chromium, running_site, "waiter")
+    page = visitor.page
+    visitor.sign_up()
+    page.set_input_files("#image", image)
+    page.wait_for_url("**/reads/*/")
+    read = page.url.split("/")[-2].replace("-", "")
+    with sqlite3.connect(running_site.folder / "secondread.sqlite3") as site:
+        later = "UPDATE reads_read SET state = 'running', worker = 'x', lease_until = '2999-01-01' WHERE id = ?"
+        assert site.execute(later, (read,)).rowcount == 1
+    page.reload()
+    visitor.context.clear_cookies()
+    page.evaluate("() => { ask(700); }")
+    page.wait_for_url(lambda url: "/accounts/login/" in url)
+    with sqlite3.connect(running_site.folder / "secondread.sqlite3") as site:
+        site.execute("DELETE FROM reads_read WHERE id = ?", (read,))
+
+
 def test_choices_are_seen_where_the_system_chooses_the_colours(chromium: Any, running_site: Any, image: Path) -> None:
     """High contrast of Windows takes grounds away, by which alone a chosen opinion differed."""
     visitor = Visitor(chromium, running_site, "contrasted", forced_colors="active")

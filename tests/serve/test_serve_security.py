@@ -15,6 +15,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.db import connection
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from secondread.serve.accounts import lockout
 from secondread.serve.accounts.models import ApiToken, User
@@ -126,6 +127,16 @@ def test_tokens_end_with_the_password_they_were_made_under(as_alice: Client, ali
     assert "1 of your tokens for programs ended" in page
     assert [Client().get("/api/reads", headers=header).status_code for header in (mine, his)] == [401, 200]
     assert AuditEvent.objects.get(action="token revoked").note == "1 with the old password"
+
+
+def test_a_token_ends_after_a_year(as_alice: Client, alice: User) -> None:
+    token, secret = new_token(alice, "old one")
+    header, page = {"Authorization": f"Bearer {secret}"}, as_alice.get("/account/").content.decode()
+    assert f"until {token.ends:%Y-%m-%d}" in page
+    for days, status in ((364, 200), (365, 401)):
+        ApiToken.objects.update(created=timezone.now() - timedelta(days=days))
+        assert Client().get("/api/reads", headers=header).status_code == status
+    assert "ended" in as_alice.get("/account/").content.decode()
 
 
 def test_too_many_requests_are_answered_as_everything_else_is(db: None, settings: Any) -> None:

@@ -7,16 +7,16 @@ import secrets
 
 from django.utils import timezone
 
-from secondread.serve.accounts.models import ApiToken, User
+from secondread.serve.accounts.models import TOKEN_LIFE, ApiToken, User
 from secondread.serve.statements import Select, Slot, loaded
 
 PREFIX = "sr_"
 MOST = 20
 OWNER = tuple(field.attname for field in User._meta.concrete_fields)
 BY_DIGEST = Select(
-    lambda: ApiToken.objects.filter(digest=Slot("digest", ApiToken, "digest"), owner__is_active=True).values_list(
-        "pk", "used", *(f"owner__{name}" for name in OWNER)
-    )
+    lambda: ApiToken.objects.filter(
+        digest=Slot("digest", ApiToken, "digest"), created__gt=Slot("since", ApiToken, "created"), owner__is_active=True
+    ).values_list("pk", "used", *(f"owner__{name}" for name in OWNER))
 )
 
 
@@ -37,14 +37,15 @@ def digest_of(secret: str) -> str:
 
 
 def owner_of(secret: str) -> User | None:
-    """The active owner of a token, or None."""
+    """The active owner of a token that has not ended, or None."""
     if not secret.startswith(PREFIX):
         return None
-    found = BY_DIGEST.first(digest=digest_of(secret))
+    now = timezone.now()
+    found = BY_DIGEST.first(digest=digest_of(secret), since=now - TOKEN_LIFE)
     if found is None:
         return None
     (key, used), owner = found[:2], found[2:]
-    today = timezone.now().date()
+    today = now.date()
     if used != today:
         ApiToken.objects.filter(pk=key).update(used=today)
     return loaded(User, OWNER, owner)

@@ -62,7 +62,9 @@ def _invalid(request: HttpRequest, error: Any) -> HttpResponse:
 
 
 def _unknown(request: HttpRequest, error: Any) -> HttpResponse:
-    response = JsonResponse({"code": "unauthorized", "detail": "Send a valid token."}, status=401)
+    response = JsonResponse(
+        {"code": "unauthorized", "detail": "Send a valid token; they end after a year."}, status=401
+    )
     response["WWW-Authenticate"] = "Bearer"
     return response
 
