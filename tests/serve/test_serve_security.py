@@ -10,6 +10,7 @@ import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.totp.internal.auth import TOTP
 from django.contrib.sessions.models import Session
+from django.core import mail
 from django.core.cache import cache
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import connection
@@ -241,3 +242,25 @@ def test_a_mail_server_that_is_away_is_no_error_of_ours(alice: User, settings: A
         answer = Client().post("/accounts/password/reset/", {"email": address})
         assert (answer.status_code, answer["Retry-After"]) == (503, "60")
         assert "could not be sent" in answer.content.decode()
+
+
+def test_a_forgotten_password_is_set_anew_and_ends_what_the_old_one_opened(alice: User, settings: Any) -> None:
+    """The second factor is asked for all the same, and the link works once."""
+    settings.HAS_EMAIL = True
+    EmailAddress.objects.create(user=alice, email="alice@example.org", primary=True)
+    TOTP.activate(alice, "JBSWY3DPEHPK3PXP")
+    header, elsewhere, client = {"Authorization": f"Bearer {new_token(alice, 'x')[1]}"}, Client(), Client()
+    elsewhere.force_login(alice)
+    told = [client.post("/accounts/password/reset/", {"email": f"{name}@example.org"}) for name in ("alice", "bob")]
+    assert told[0]["Location"] == told[1]["Location"]
+    link = re.findall(r"http://testserver(/accounts/password/reset/key/\S+)", mail.outbox[0].body)[0]
+    form = client.get(link)["Location"]
+    new = {"password1": "another Pass 22", "password2": "another Pass 22"}
+    assert client.post(form, new).status_code == 302
+    assert elsewhere.get("/account/").status_code == 302
+    assert Client().get("/api/reads", headers=header).status_code == 401
+    assert log_in(Client(), "alice", PASSWORD).status_code == 200
+    assert log_in(Client(), "alice", new["password1"])["Location"].startswith("/accounts/2fa/authenticate/")
+    again = Client()
+    assert "Bad Token" in again.get(link, follow=True).content.decode()
+    assert {"password changed", "token revoked"} <= set(AuditEvent.objects.values_list("action", flat=True))

@@ -184,6 +184,14 @@ def test_the_command_makes_nobody_by_mistake(db: None, alice: User, monkeypatch:
     assert user.check_password("another long Pass 22")
 
 
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="other databases find her by ŻÓŁĆ, too")
+def test_the_command_makes_no_twin_of_a_user(db: None) -> None:
+    User.objects.create_user("żółć")
+    with pytest.raises(CommandError, match="size of letters"):
+        call_command("operator", "ŻÓŁĆ")
+    assert User.objects.count() == 1
+
+
 @pytest.mark.skipif(connection.vendor != "mysql", reason="other databases compare all letters")
 def test_a_database_without_all_letters_is_refused(transactional_db: None) -> None:
     name = connection.settings_dict["NAME"]

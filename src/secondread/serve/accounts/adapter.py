@@ -47,6 +47,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
             raise self.validation_error("too_many_login_attempts")
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
+        """However the name was typed: it is one account's, and counted as that."""
         if credentials.get("username") and (known := who_is(credentials["username"])) is not None:
             credentials["username"] = known.username
         user: AbstractBaseUser | None = super().authenticate(request, **credentials)

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from secondread.serve.accounts.lockout import forgive
 from secondread.serve.accounts.models import User
-from secondread.serve.accounts.names import who_is
+from secondread.serve.accounts.names import plain, taken, who_is
 from secondread.serve.accounts.tokens import revoke_all
 from secondread.serve.audit.record import record
 
@@ -46,7 +46,9 @@ class Command(BaseCommand):
 
 def _unheard_of(name: str) -> User:
     """A user who is saved only when a password is there."""
-    user = User(username=name)
+    user = User(username=plain(name))
+    if taken(user.username):  # though nobody logs in with it
+        raise CommandError(f"there is a user whose name differs from {name!r} in the size of letters only")
     try:
         user.clean_fields(exclude=["password"])
     except ValidationError as error:
