@@ -221,15 +221,18 @@ def unguarded(transactional_db: None) -> Iterator[None]:
 
     from django.apps import apps
 
-    guards = import_module("secondread.serve.audit.migrations.0002_written_once")
+    steps = ("0002_written_once", "0004_nor_replaced")
+    guards = [import_module(f"secondread.serve.audit.migrations.{step}") for step in steps]
     with connection.schema_editor() as editor:
-        guards.unguard(apps, editor)
+        for guard in reversed(guards):
+            guard.unguard(apps, editor)
     yield
     from django.core.management import call_command
 
     call_command("flush", verbosity=0, interactive=False)
     with connection.schema_editor() as editor:
-        guards.guard(apps, editor)
+        for guard in guards:
+            guard.guard(apps, editor)
 
 
 class RunningSite:

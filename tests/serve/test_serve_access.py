@@ -18,6 +18,7 @@ from secondread.serve.bundles.models import RegisteredBundle
 from secondread.serve.reads.models import Feedback, Read
 from secondread.serve.reads.reading import unpacked_heat
 
+PASSWORD = "a long enough Pass 1"
 OPEN = {"", "about/", "health/live", "health/ready", "api/limits", "api/openapi.json"}
 """For everybody."""
 OWN = {
@@ -185,6 +186,7 @@ def test_signs_that_no_database_holds_are_no_error_of_ours(
         assert as_alice.get(path).status_code == 404
     assert as_operator.post("/operate/bundles/%00").status_code == 404
     assert as_alice.post(f"/reads/{read.id}/again", {"bundle": "\0"})["Location"] == f"/reads/{read.id}/"
+    as_alice.post("/accounts/reauthenticate/", {"password": PASSWORD})
     assert as_alice.post("/account/tokens", {"label": "a\0b"}).status_code == 200
     for path in ("/operate/users?q=%00", "/operate/audit?action=%00&actor=%00"):
         assert as_operator.get(path).status_code == 200

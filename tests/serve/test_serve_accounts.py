@@ -187,6 +187,7 @@ def test_names_that_were_tried_are_not_collected(alice: User) -> None:
 
 
 def test_tokens_are_shown_once_and_kept_as_digests(as_alice: Client, alice: User) -> None:
+    as_alice.post("/accounts/reauthenticate/", {"password": PASSWORD})
     page = as_alice.post("/account/tokens", {"label": "notebook"}).content.decode()
     secret = re.findall(r"sr_[\w-]{43}", page)[0]
     assert secret not in as_alice.get("/account/").content.decode()

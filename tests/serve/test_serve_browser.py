@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,74 @@ def test_the_viewer_works_by_keys_and_single_letters_can_be_switched_off(
     assert visitor.complaints == []
 
 
+def test_nothing_has_to_be_dragged(chromium: Any, running_site: Any, image: Path) -> None:
+    """WCAG 2.5.7: what dragging does, single taps do, on a touch screen too."""
+    visitor = Visitor(chromium, running_site, "tapper", viewport={"width": 390, "height": 844}, has_touch=True)
+    page = visitor.page
+    visitor.sign_up()
+    page.set_input_files("#image", image)
+    page.wait_for_url("**/reads/*/")
+    page.wait_for_selector(".loading", state="detached")
+
+    def mean() -> float:
+        row = colours(page, whole=True)
+        return sum(grey for grey, *_ in row) / len(row)
+
+    def spread() -> int:
+        row = [grey for grey, *_ in colours(page, whole=True)]
+        return max(row) - min(row)
+
+    def tap(name: str) -> None:
+        page.tap(f".tools [data-do={name}]")
+
+    for turned in (False, True):  # brighter is brighter, inverted or not
+        if turned:
+            tap("invert")
+        plain = mean()
+        tap("brighter")
+        assert mean() > plain
+        tap("darker")
+        tap("darker")
+        assert mean() < plain
+        tap("brighter")
+    plain = spread()
+    for _ in range(3):
+        tap("flatter")
+    flat = spread()
+    assert flat < plain
+    tap("steeper")
+    assert spread() > flat
+    before = colours(page, whole=True)
+    tap("left")
+    assert colours(page, whole=True)[40:] == before[:-40]
+    tap("right")
+    assert colours(page, whole=True) == before
+    tap("up")
+    assert colours(page, whole=True) != before
+    tap("down")
+    assert colours(page, whole=True) == before
+    tap("help")
+    assert "Nothing has to be dragged" in page.inner_text(".keys")
+    assert visitor.complaints == []
+
+
+def test_without_script_the_image_is_shown_and_nothing_pretends_to_work(
+    chromium: Any, running_site: Any, image: Path
+) -> None:
+    visitor = Visitor(chromium, running_site, "plainly", java_script_enabled=False)
+    page = visitor.page
+    visitor.sign_up()
+    page.set_input_files("#image", image)
+    page.click("#send")
+    page.wait_for_url("**/reads/*/")
+    assert "The viewer needs JavaScript" in page.inner_text(".viewer")
+    assert "Loading" not in page.inner_text(".viewer")
+    assert page.locator(".viewer button:visible, #theme:visible").count() == 0
+    shown = page.locator(".viewer img").screenshot()
+    assert len(shown) > 5000  # noise, not a broken picture
+    assert "UTC" in page.inner_text(".facts time")
+
+
 def test_dropping_pasting_and_bad_files(chromium: Any, running_site: Any, image: Path, tmp_path: Path) -> None:
     visitor = Visitor(chromium, running_site, "dropper")
     page = visitor.page
@@ -202,6 +271,70 @@ def test_every_page_fits_and_can_be_read(
         page.goto(running_site.address + path)
         assert page.evaluate(FAULTS) == [], path
     assert [told for told in visitor.complaints if "404" not in told] == []
+
+
+def test_a_page_that_waits_notices_that_somebody_logged_out(chromium: Any, running_site: Any, image: Path) -> None:
+    """In another tab, or after an hour; it asked on for ever."""
+    visitor = Visitor(chromium, running_site, "waiter")
+    page = visitor.page
+    visitor.sign_up()
+    page.set_input_files("#image", image)
+    page.wait_for_url("**/reads/*/")
+    read = page.url.split("/")[-2].replace("-", "")
+    with sqlite3.connect(running_site.folder / "secondread.sqlite3") as site:
+        later = "UPDATE reads_read SET state = 'running', worker = 'x', lease_until = '2999-01-01' WHERE id = ?"
+        assert site.execute(later, (read,)).rowcount == 1
+    page.reload()
+    visitor.context.clear_cookies()
+    page.evaluate("() => { ask(700); }")
+    page.wait_for_url(lambda url: "/accounts/login/" in url)
+    with sqlite3.connect(running_site.folder / "secondread.sqlite3") as site:
+        site.execute("DELETE FROM reads_read WHERE id = ?", (read,))
+
+
+def test_choices_are_seen_where_the_system_chooses_the_colours(chromium: Any, running_site: Any, image: Path) -> None:
+    """High contrast of Windows takes grounds away, by which alone a chosen opinion differed."""
+    visitor = Visitor(chromium, running_site, "contrasted", forced_colors="active")
+    page = visitor.page
+    visitor.sign_up()
+    page.set_input_files("#image", image)
+    page.wait_for_url("**/reads/*/")
+    page.wait_for_selector(".loading", state="detached")
+    page.click("text=Agree")
+    page.click("[data-do=invert]")
+    ground = "selector => getComputedStyle(document.querySelector(selector)).backgroundColor"
+    for on, off in (
+        (".seg :checked + span", ".seg :not(:checked) + span"),
+        ("[data-do=invert]", "[data-do=fit]"),
+        (".top nav [aria-current]", ".top nav a:not([aria-current])"),
+    ):
+        assert page.evaluate(ground, on) != page.evaluate(ground, off), on
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_no_name_pushes_an_operators_columns_away(chromium: Any, running_site: Any, width: int) -> None:
+    """Anybody can sign up with a name of 150 letters; the buttons beside it must stay in reach."""
+    long, visitor = (
+        "x" * 150,
+        Visitor(chromium, running_site, f"operator{width}", viewport={"width": width, "height": 800}),
+    )
+    visitor.sign_up()
+    with sqlite3.connect(running_site.folder / "secondread.sqlite3") as site:
+        site.execute("UPDATE accounts_user SET is_staff = 1 WHERE username = ?", (visitor.name,))
+        site.execute(
+            "INSERT OR IGNORE INTO accounts_user (username, password, is_superuser, first_name, last_name, email,"
+            " is_staff, is_active, date_joined, keep_names, stored_bytes, accepted)"
+            " VALUES (?, '', 0, '', '', '', 0, 1, '2026-01-01', 0, 0, '')",
+            (long,),
+        )
+    page = visitor.page
+    for address in ("", "users", "bundles", "reads", "audit"):
+        page.goto(f"{running_site.address}/operate/{address}")
+        assert page.evaluate(FAULTS) == [], address
+    page.goto(f"{running_site.address}/operate/users?q={long}")
+    name = page.locator("tbody .long").bounding_box()
+    assert name is not None
+    assert 100 < name["width"] < 230
 
 
 @pytest.mark.parametrize("chosen", ["auto", "dark"])

@@ -57,6 +57,7 @@ def test_preparing_enters_bundles_or_says_what_is_wrong_with_them(tmp_path: Path
     ("name", "value"),
     [("SECONDREAD_HTTPS", "perhaps"), ("SECONDREAD_SIGNUP", "ajar"), ("SECONDREAD_LIMIT_FILES", "0"),
      ("SECONDREAD_LIMIT_FILE_BYTES", "many"), ("SECONDREAD_PROXIES", "x"), ("SECONDREAD_PROXIES", "-1"),
+     ("SECONDREAD_IDLE_MINUTES", "0"),
      ("SECONDREAD_LOG", "loud"), ("SECONDREAD_PACS_URL", "orthanc"), ("DATABASE_URL", "nonsense"),
      ("DATABASE_URL", "foo://user:word@host/name")],
 )  # fmt: skip
@@ -64,6 +65,15 @@ def test_senseless_settings_stop_the_start(name: str, value: str, tmp_path: Path
     told = manage("check", SECONDREAD_FOLDER=str(tmp_path), **{name: value})
     assert told.returncode != 0
     assert "ImproperlyConfigured" in told.stderr
+
+
+def test_a_site_that_sends_mail_knows_its_own_name(tmp_path: Path) -> None:
+    """Else whoever asks for a new password in another's name chooses where the link in the mail leads."""
+    mail = {"SECONDREAD_FOLDER": str(tmp_path), "EMAIL_URL": "smtp://mail.example.org"}
+    told = manage("check", SECONDREAD_HOSTS="*", **mail)
+    assert told.returncode != 0
+    assert "SECONDREAD_HOSTS has to name" in told.stderr
+    assert manage("check", SECONDREAD_HOSTS="reads.example.org", **mail).returncode == 0
 
 
 def test_a_database_driver_that_is_not_installed_is_named(tmp_path: Path, bundle_path: Path) -> None:
@@ -172,6 +182,14 @@ def test_the_command_makes_nobody_by_mistake(db: None, alice: User, monkeypatch:
     (user,) = User.objects.all()
     assert (user.username, user.is_staff) == ("alice", False)
     assert user.check_password("another long Pass 22")
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="other databases find her by ŻÓŁĆ, too")
+def test_the_command_makes_no_twin_of_a_user(db: None) -> None:
+    User.objects.create_user("żółć")
+    with pytest.raises(CommandError, match="size of letters"):
+        call_command("operator", "ŻÓŁĆ")
+    assert User.objects.count() == 1
 
 
 @pytest.mark.skipif(connection.vendor != "mysql", reason="other databases compare all letters")

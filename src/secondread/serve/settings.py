@@ -7,6 +7,7 @@ SECONDREAD_HOSTS         host names the site answers to, separated by commas (lo
 SECONDREAD_HTTPS         true behind TLS: secure cookies, HSTS, redirect
 SECONDREAD_PROXIES       number of trusted proxies in front (0)
 SECONDREAD_SIGNUP        open | closed
+SECONDREAD_IDLE_MINUTES  who asks for nothing so long is logged out, but for who chose to be remembered (60)
 SECONDREAD_KEEP_UIDS     true keeps DICOM UIDs and PatientID, so that reports reach the right study of a PACS (false)
 SECONDREAD_PACS_URL      DICOMweb root that reports are sent to by STOW-RS
 SECONDREAD_ENGINE        onnxruntime | openvino (an extra; `secondread bench` tells whether it is faster here)
@@ -54,6 +55,7 @@ try:
     LIMITS = limits_of(env)
     SECRET_KEY = env.str("SECONDREAD_SECRET_KEY", default="") or FOLDER.secret()
     TRUSTED_PROXIES = env.int("SECONDREAD_PROXIES", default=0)
+    IDLE_MINUTES = env.int("SECONDREAD_IDLE_MINUTES", default=60)
 except ValueError as error:
     raise ImproperlyConfigured(str(error)) from error
 
@@ -67,6 +69,8 @@ if PACS_URL and not PACS_URL.startswith(("http://", "https://")):
     raise ImproperlyConfigured(f"SECONDREAD_PACS_URL is {PACS_URL!r}; it begins with http:// or https://")
 if TRUSTED_PROXIES < 0:
     raise ImproperlyConfigured("SECONDREAD_PROXIES may not be below 0")
+if IDLE_MINUTES < 1:
+    raise ImproperlyConfigured("SECONDREAD_IDLE_MINUTES must be at least 1")
 ALLOWED_HOSTS = [host.strip() for host in env.list("SECONDREAD_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])]
 
 INSTALLED_APPS = [
@@ -88,17 +92,19 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    # what every answer carries, files and refusals of the others too
     "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "secondread.serve.pages.middleware.private",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "secondread.serve.api.faults.in_one_form",
     "secondread.serve.pages.middleware.whole_body",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "secondread.serve.accounts.staying.prolong",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
 ]
 
@@ -172,10 +178,12 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
+ACCOUNT_REAUTHENTICATION_REQUIRED = True  # an address for mail is a way to a new password
 ACCOUNT_SESSION_REMEMBER = None
 ACCOUNT_RATE_LIMITS = {
     "login_failed": "30/m/ip",
-    "signup": "20/h/ip",
+    "login": "100/m/ip",  # a class or a hospital has one address
+    "signup": "100/h/ip",
     "reset_password": "10/h/ip,3/h/key",
     "change_password": "10/h/user",
     "reauthenticate": "10/m/user",
@@ -195,6 +203,13 @@ LOGIN_REDIRECT_URL = "upload"
 ACCOUNT_LOGOUT_REDIRECT_URL = "welcome"
 ACCOUNT_CHANGE_PASSWORD_REDIRECT_URL = "account"
 HAS_EMAIL = bool(env.str("EMAIL_URL", default=""))
+if (
+    HAS_EMAIL and "*" in ALLOWED_HOSTS
+):  # a stranger could have somebody sent a link to a new password at the stranger's host
+    raise ImproperlyConfigured(
+        "SECONDREAD_HOSTS has to name this site's hosts while EMAIL_URL is set: mails link to them"
+    )
+PASSWORD_RESET_TIMEOUT = 3600
 vars().update(env.email_url("EMAIL_URL", default="dummymail://"))
 DEFAULT_FROM_EMAIL = env.str("SECONDREAD_FROM_EMAIL", default="secondread@localhost")
 
@@ -226,7 +241,9 @@ SESSION_COOKIE_NAME = "__Host-session" if HTTPS else "secondread_session"
 CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "secondread_csrf"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_AGE = 14 * 24 * 3600
+SESSION_COOKIE_AGE = 60 * IDLE_MINUTES
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+ACCOUNT_SESSION_COOKIE_AGE = 14 * 24 * 3600  # of who ticks "Remember me"
 CSRF_FAILURE_VIEW = "secondread.serve.pages.failures.csrf_failure"
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 

@@ -61,4 +61,5 @@ urlpatterns = [
 handler400 = "secondread.serve.pages.failures.bad_request"
 handler403 = "secondread.serve.pages.failures.forbidden"
 handler404 = "secondread.serve.pages.failures.not_found"
+handler429 = "secondread.serve.pages.failures.too_many"  # allauth asks for it here
 handler500 = "secondread.serve.pages.failures.server_error"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from allauth.account.adapter import get_adapter
+from allauth.core import context
 from allauth.mfa.base import forms
+from django.core.exceptions import ValidationError
 
 from secondread.serve.accounts.lockout import forgive, spend_check
+from secondread.serve.audit.record import record
 
 
 def counted_as(number: int) -> str:
@@ -17,7 +20,11 @@ class _Counted(forms.BaseAuthenticateForm):  # type: ignore[misc]
     def clean_code(self) -> str:
         if not spend_check(counted_as(self.user.pk)):
             raise get_adapter().validation_error("too_many_login_attempts")
-        code = str(super().clean_code())
+        try:
+            code = str(super().clean_code())
+        except ValidationError:
+            record(context.request, "second factor failed", f"user {self.user.pk}")
+            raise
         forgive(counted_as(self.user.pk))
         return code
 

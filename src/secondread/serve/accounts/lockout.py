@@ -12,13 +12,14 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from secondread.serve.accounts.models import LoginAttempts
+from secondread.serve.accounts.names import plain
 
 CHECKS = 20
 WINDOW = timedelta(hours=1)
 
 
 def key_of(login: str) -> str:
-    return salted_hmac("secondread.lockout", login.strip().lower(), algorithm="sha256").hexdigest()
+    return salted_hmac("secondread.lockout", plain(login).lower(), algorithm="sha256").hexdigest()
 
 
 def spend_check(login: str) -> bool:

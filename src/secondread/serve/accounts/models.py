@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import ClassVar
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.utils import timezone
+
+TOKEN_LIFE = timedelta(days=365)
+"""How long a token opens the API: one that was forgotten in a program, or copied, does not for ever."""
 
 
 class User(AbstractUser):
@@ -41,6 +45,14 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return self.label
+
+    @property
+    def ends(self) -> datetime:
+        return self.created + TOKEN_LIFE
+
+    @property
+    def ended(self) -> bool:
+        return self.ends <= timezone.now()
 
 
 class LoginAttempts(models.Model):

@@ -6,10 +6,12 @@ from typing import Any
 
 from allauth.account import signals as account
 from allauth.mfa import signals as mfa
+from django.contrib import messages
 from django.contrib.auth import signals as auth
 from django.dispatch import receiver
 from django.http import HttpRequest
 
+from secondread.serve.accounts.tokens import revoke_all
 from secondread.serve.audit.record import record
 
 
@@ -34,6 +36,21 @@ def _signed_up(request: HttpRequest, user: Any, **_: Any) -> None:
 @receiver(account.password_reset)
 def _password_changed(request: HttpRequest, user: Any, **_: Any) -> None:
     record(request, "password changed", actor=user.pk)
+    if revoked := revoke_all(user):
+        record(request, "token revoked", note=f"{revoked} with the old password", actor=user.pk)
+        messages.warning(request, f"With the old password {revoked} of your tokens for programs ended; make new ones.")
+
+
+@receiver(account.email_added)
+@receiver(account.email_changed)
+@receiver(account.email_removed)
+def _email_changed(request: HttpRequest, user: Any, **_: Any) -> None:
+    record(request, "e-mail changed", actor=user.pk)
+
+
+@receiver(mfa.authenticator_reset)
+def _codes_made_anew(request: HttpRequest, user: Any, **_: Any) -> None:
+    record(request, "recovery codes made", actor=user.pk)
 
 
 @receiver(mfa.authenticator_added)

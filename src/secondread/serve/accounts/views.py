@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from allauth.account.decorators import reauthentication_required
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
@@ -45,8 +46,9 @@ def choices(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @login_required
+@reauthentication_required(app="allauth.account")  # type: ignore[untyped-decorator]
 def add_token(request: HttpRequest) -> HttpResponse:
-    """Make a token and show it, this once."""
+    """Make a token and show it, this once. It outlives the session, so who makes one says the password again."""
     user, label = user_of(request), typed(request.POST, "label")[:60]
     if not label:
         messages.error(request, "Give the token a name, so that you know later what uses it.")
@@ -78,6 +80,7 @@ def leave(request: HttpRequest) -> HttpResponse:
     """Delete the account with everything in it; the password confirms."""
     user = user_of(request)
     if not spend_check(user.username) or not user.check_password(request.POST.get("password", "")):
+        record(request, "login failed", f"user {user.pk}", "to delete the account")
         messages.error(request, "The password is not right; nothing was deleted.")
         return redirect("account")
     logout(request)

@@ -10,6 +10,8 @@ from django.http.response import HttpResponseBase
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
+from secondread.serve.pages.failures import answer, wants_json
+
 
 class Fault(Exception):
     """An answer that is not what was asked for."""
@@ -20,15 +22,19 @@ class Fault(Exception):
 
 
 def in_one_form(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Middleware: what django-ninja answers to a wrong method is plain text otherwise."""
+    """Middleware: what Django and django-ninja answer to a wrong method is an empty page and plain text otherwise."""
 
     def respond(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
-        if not isinstance(response, HttpResponseNotAllowed) or not request.path.startswith("/api/"):
+        if not isinstance(response, HttpResponseNotAllowed):
             return response
         allowed = ", ".join(sorted(response.headers["Allow"].split(", ")))  # a set's order is another in each process
-        told = {"code": "405", "detail": f"This address takes {allowed}, not {request.method}."}
-        return JsonResponse(told, status=405, headers={"Allow": allowed})
+        told = f"This address takes {allowed}, not {request.method}."
+        if request.method == "GET" and not wants_json(request):  # who is led back here by logging in, for instance
+            told = "Nothing was done. Go back to the page you were on and press the button once more."
+        told_so = answer(request, 405, "Not this way", told)
+        told_so.headers["Allow"] = allowed
+        return told_so
 
     return respond
 
@@ -56,7 +62,9 @@ def _invalid(request: HttpRequest, error: Any) -> HttpResponse:
 
 
 def _unknown(request: HttpRequest, error: Any) -> HttpResponse:
-    response = JsonResponse({"code": "unauthorized", "detail": "Send a valid token."}, status=401)
+    response = JsonResponse(
+        {"code": "unauthorized", "detail": "Send a valid token; they end after a year."}, status=401
+    )
     response["WWW-Authenticate"] = "Bearer"
     return response
 

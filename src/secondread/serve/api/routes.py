@@ -26,7 +26,7 @@ from secondread.serve.api.schemas import (
     read_out,
 )
 from secondread.serve.api.submitting import SUBMIT_BODY, submit_images
-from secondread.serve.audit.record import record
+from secondread.serve.audit.record import record_view
 from secondread.serve.bundles.models import RegisteredBundle
 from secondread.serve.pages.fields import Digest
 from secondread.serve.reads import history
@@ -35,6 +35,7 @@ from secondread.serve.reads.models import DONE, Read
 from secondread.serve.reads.own import own_reads
 from secondread.serve.reads.reading import unpacked_heat
 from secondread.serve.reads.removal import delete_reads
+from secondread.serve.reads.shown import record_list
 
 ABOUT = (
     "Second readings of medical images, for research and education; not a medical device. "
@@ -109,6 +110,7 @@ def reads(
     if after and search.after is None:  # else a program would get the first page for ever
         raise Fault(422, "no_place", "No page ended there: send `after` as it was given.")
     page = history.page(_user(request), search)
+    record_list(request, "history", page.reads, "by token")
     return {"reads": [read_out(read) for read in page.reads], "after": page.following}
 
 
@@ -118,7 +120,8 @@ def read(request: HttpRequest, identifier: uuid.UUID, wait: Wait = 0.0) -> dict[
     if found.pending and wait:
         await_end(found, wait)
         found = _own(request, identifier)
-    record(request, "view", f"read {found.id}", "by token")
+    if not found.pending:  # who asks whether it has ended has seen nothing yet
+        record_view(request, f"read {found.id}", "by token")
     return read_out(found)
 
 
@@ -137,6 +140,7 @@ def heatmap(
     name = class_name or max(chances, key=lambda key: chances[key])
     if name not in classes:
         raise Fault(422, "no_class", "The model of this read has no such class.")
+    record_view(request, f"read {found.id}", "by token")
     values = np.round(maps[classes.index(name)].astype(float), 4)
     return {"class_name": name, "height": values.shape[0], "width": values.shape[1], "values": values.tolist()}
 
@@ -145,8 +149,7 @@ def heatmap(
 def delete(request: HttpRequest, identifier: uuid.UUID) -> Status[None]:
     """Its image goes with it, unless another model has read it too."""
     found = _own(request, identifier)
-    delete_reads(_user(request), [found])
-    record(request, "delete", f"read {found.id}", "by token")
+    delete_reads(request, _user(request), [found], "by token")
     return Status(204, None)
 
 

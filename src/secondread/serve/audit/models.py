@@ -26,11 +26,14 @@ class AuditEvent(models.Model):
     """Kind and identifier of what was acted on, such as `read 0198…`."""
     address: models.CharField[str, str] = models.CharField(max_length=45, blank=True)
     note: models.CharField[str, str] = models.CharField(max_length=120, blank=True)
+    reads: models.TextField[str | None, str | None] = models.TextField(null=True)
+    """Which reads a list, an export or an upload held: the beginnings of their identifiers, separated by spaces."""
 
     objects: ClassVar[models.Manager[AuditEvent]] = models.Manager.from_queryset(WrittenOnce)()
 
     class Meta:
         ordering: ClassVar[list[str]] = ["-id"]
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["actor", "at"], name="audit_of_an_actor")]
 
     def __str__(self) -> str:
         return f"{self.action} {self.subject}"

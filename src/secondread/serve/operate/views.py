@@ -8,7 +8,8 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
+from django.db.models.functions import Left, Length
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
@@ -17,7 +18,7 @@ from secondread.serve.accounts.codes import counted_as
 from secondread.serve.accounts.lockout import forgive
 from secondread.serve.accounts.models import ApiToken, User
 from secondread.serve.audit.models import AuditEvent
-from secondread.serve.audit.record import record
+from secondread.serve.audit.record import BEGINNING, record, record_view
 from secondread.serve.bundles.models import CHOSEN, EVERYONE, NOBODY, RegisteredBundle
 from secondread.serve.operate.told import told
 from secondread.serve.operate.watching import watch
@@ -28,6 +29,11 @@ from secondread.serve.reads.own import user_of
 PAGE = 50
 DAYS = (7, 30, 90, 365)
 """That can be watched back."""
+LEAST_OF_READ = 8
+"""Signs by which a read can be looked for: as many as these pages and the names of downloaded files say."""
+SHOWN = 3
+FIRST = SHOWN * (BEGINNING + 1) - 1
+"""Signs in which an event names so many reads; the rest, of an export a hundred thousand signs, is not loaded."""
 View = Callable[..., HttpResponse]
 
 
@@ -152,17 +158,37 @@ def reads(request: HttpRequest) -> HttpResponse:
 @require_safe
 @operators_only
 def audit(request: HttpRequest) -> HttpResponse:
-    found = AuditEvent.objects.all()
-    action, actor = typed(request.GET, "action"), typed(request.GET, "actor")
+    record_view(request, "audit log")
+    found = AuditEvent.objects.defer("reads").annotate(first=Left("reads", FIRST), told=Length("reads"))
+    action, actor, read = typed(request.GET, "action"), typed(request.GET, "actor"), typed(request.GET, "read").lower()
     if action:
         found = found.filter(action=action)
     if actor.isdecimal() and len(actor) < 18:
         found = found.filter(actor=int(actor))
+    if start := _beginning(read):
+        found = found.filter(Q(subject__startswith=f"read {start}") | Q(reads__contains=start))
     context = _page(request, found)
     names = dict(User.objects.filter(pk__in={event.actor for event in context["rows"]}).values_list("pk", "username"))
-    context["rows"] = [(event, names.get(event.actor or 0, "")) for event in context["rows"]]
+    context["rows"] = [(event, names.get(event.actor or 0, ""), _listed(event)) for event in context["rows"]]
     actions = AuditEvent.objects.order_by("action").values_list("action", flat=True).distinct()
-    return render(request, "operate/audit.html", {"action": action, "actor": actor, "actions": actions, **context})
+    asked = {"action": action, "actor": actor, "read": read}
+    return render(request, "operate/audit.html", {"actions": actions, **asked, **context})
+
+
+def _beginning(text: str) -> str:
+    """A read's identifier, as the log or the name of a file says it, cut to what events hold; empty for less."""
+    digits = text.removeprefix("read").strip(" -").replace("-", "")
+    if len(digits) < LEAST_OF_READ:
+        return ""
+    return f"{digits[:8]}-{digits[8:]}"[:BEGINNING].rstrip("-")
+
+
+def _listed(event: Any) -> str:
+    """The reads of an event of many: how many, and the first of them."""
+    if not event.told:
+        return ""
+    count = (event.told + 1) // (BEGINNING + 1)
+    return f"{count} read{'s' * (count > 1)}: {', '.join(event.first.split())}{' …' * (count > SHOWN)}"
 
 
 def _page(request: HttpRequest, found: QuerySet[Any]) -> dict[str, Any]:

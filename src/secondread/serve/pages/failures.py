@@ -33,6 +33,12 @@ def answer(
     return response
 
 
+def too_many(request: HttpRequest) -> HttpResponse:
+    """Called by allauth, whose limits are of a minute or an hour."""
+    detail = "More was tried from your address than this site allows. Wait a while and try again."
+    return answer(request, 429, "Too many tries", detail, retry=60)
+
+
 def bad_request(request: HttpRequest, exception: Any = None) -> HttpResponse:
     return answer(request, 400, TITLES[400], "The browser or program sent something this site cannot understand.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 from secondread.serve.pages.failures import answer
 from secondread.serve.reads.streaming import forget
@@ -31,9 +31,19 @@ def private(get_response: Next) -> Next:
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         if getattr(request, "left", False):
             response.headers["Clear-Site-Data"] = '"cache"'
+        if request.method == "HEAD":
+            _without_body(response)
         return response
 
     return respond
+
+
+def _without_body(response: HttpResponseBase) -> None:
+    """Monitors ask by HEAD: gunicorn would write a warning about each answer that has a body all the same."""
+    if isinstance(response, StreamingHttpResponse):
+        response.streaming_content = ()
+    elif isinstance(response, HttpResponse):
+        response.content = b""
 
 
 def whole_body(get_response: Next) -> Next:

@@ -164,7 +164,8 @@ def _enter(request: HttpRequest, user: User, bundle: RegisteredBundle, taken: li
                 entered.reads.append((item.label, read))
             if len(entered.reads) > 1:
                 _gather([read for _, read in entered.reads], entered.batch)
-            record(request, "upload", f"batch {entered.batch.hex}", told, actor=user.pk)
+            which = list(dict.fromkeys(read.id for _, read in entered.reads))  # known ones are answered with a result
+            record(request, "upload", f"batch {entered.batch.hex}", told, actor=user.pk, reads=which)
     except Error:
         raise  # whether it was committed is not known: sweeping removes the files if it was not
     except BaseException:

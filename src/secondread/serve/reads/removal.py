@@ -12,8 +12,11 @@ from secondread.serve.reads.models import Read, StoredImage
 from secondread.serve.reads.places import image_path
 
 
-def delete_reads(user: User, reads: list[Read]) -> int:
-    """Delete reads of `user`, and their images where no other read is left; gives how many images are kept."""
+def delete_reads(request: HttpRequest, user: User, reads: list[Read], note: str = "") -> int:
+    """Delete reads of `user`, and their images where no other read is left; gives how many images are kept.
+
+    The audit log says so in the same transaction: neither stands without the other.
+    """
     gone: list[StoredImage] = []
     with transaction.atomic():
         User.objects.filter(pk=user.pk).update(stored_bytes=F("stored_bytes") + 0)  # locks: see door.py
@@ -23,6 +26,8 @@ def delete_reads(user: User, reads: list[Read]) -> int:
         StoredImage.objects.filter(id__in=[image.id for image in gone]).delete()
         size = sum(image.stored_bytes for image in gone)
         User.objects.filter(pk=user.pk, stored_bytes__gte=size).update(stored_bytes=F("stored_bytes") - size)
+        for read in reads:
+            record(request, "delete", f"read {read.id}", note)
     for image in gone:
         image_path(image.id).unlink(missing_ok=True)
     return len(images) - len(gone)

@@ -14,6 +14,7 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 from PIL import Image
 
+from secondread.serve.audit.record import record_view
 from secondread.serve.reads.models import Read
 from secondread.serve.reads.own import own_finished_read, own_read, user_of
 from secondread.serve.reads.pixels import StoredPixels
@@ -31,6 +32,7 @@ def pixels(request: HttpRequest, identifier: uuid.UUID) -> HttpResponse:
     found = own_read(user_of(request), identifier)
     with _stored(found) as stored:
         shown = stored.on_screen()
+    record_view(request, f"read {found.id}")  # the page that asks has just been written down; others have not
     return _buffer(request, shown.astype(shown.dtype.newbyteorder("<")).tobytes(), list(shown.shape), str(shown.dtype))
 
 
@@ -42,6 +44,7 @@ def heatmap(request: HttpRequest, identifier: uuid.UUID) -> HttpResponse:
     maps = unpacked_heat(found)
     if maps is None or found.state == "refused":
         raise Http404
+    record_view(request, f"read {found.id}")
     scaled = np.round(maps * 255.0).astype(np.uint8)
     return _buffer(request, scaled.tobytes(), list(scaled.shape), "uint8")
 

@@ -89,8 +89,7 @@ def state(request: HttpRequest, identifier: uuid.UUID) -> JsonResponse:
 @login_required
 def delete(request: HttpRequest, identifier: uuid.UUID) -> HttpResponse:
     found = own_read(user_of(request), identifier)
-    kept = delete_reads(user_of(request), [found])
-    record(request, "delete", f"read {found.id}")
+    kept = delete_reads(request, user_of(request), [found])
     image = "its image stays, because another model has read it too" if kept else "with its image"
     messages.success(request, f"The read was deleted, {image}.")
     return redirect("history")

@@ -22,6 +22,7 @@ from secondread.serve.reads.awaiting import await_end
 from secondread.serve.reads.models import Read
 from secondread.serve.reads.own import first_of
 from secondread.serve.reads.places import OutOfSpace
+from secondread.serve.reads.shown import record_list
 from secondread.serve.reads.streaming import StreamedFile
 
 PATIENCE = 3.0
@@ -58,6 +59,7 @@ def _page(request: HttpRequest) -> HttpResponse:
     user = _user(request)
     bundles = list(RegisteredBundle.objects.filter(active=True))
     recent = first_of(Read.objects.filter(owner=user).order_by("-created", "-id"), 6)
+    record_list(request, "lately", recent)
     return render(request, "upload.html", {"bundles": bundles, "recent": recent})
 
 

@@ -11,6 +11,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from secondread.serve.accounts.lockout import forgive
 from secondread.serve.accounts.models import User
+from secondread.serve.accounts.names import plain, taken, who_is
+from secondread.serve.accounts.tokens import revoke_all
 from secondread.serve.audit.record import record
 
 
@@ -23,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("--remove", action="store_true", help="make NAME an ordinary user again")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        user = _known(options["name"]) or _unheard_of(options["name"])
+        user = who_is(options["name"]) or _unheard_of(options["name"])
         new = user.pk is None
         if new and options["password"]:
             raise CommandError(f"there is no user {options['name']!r}; without --password an account is made")
@@ -32,6 +34,8 @@ class Command(BaseCommand):
             _set_password(user)
             forgive(user.username)  # who forgot a password has often tried until the account was locked
             done.append("password set")
+            if not new and (revoked := revoke_all(user)):
+                done.append(f"{revoked} tokens revoked")
         if new or not options["password"] or options["remove"]:  # else a forgotten password, which is no promotion
             user.is_staff = not options["remove"]
             done.append("made" if user.is_staff else "removed")
@@ -40,16 +44,11 @@ class Command(BaseCommand):
         self.stdout.write(f"{user.username} is {'an operator' if user.is_staff else 'an ordinary user'}")
 
 
-def _known(name: str) -> User | None:
-    """The user who logs in with `name`: capital letters make no difference there, so they make none here."""
-    alike = User.objects.filter(username__iexact=name).order_by("pk")
-    exact = [user for user in alike if user.username == name]
-    return next(iter([*exact, *(user for user in alike if user.username.lower() == name.lower())]), None)
-
-
 def _unheard_of(name: str) -> User:
     """A user who is saved only when a password is there."""
-    user = User(username=name)
+    user = User(username=plain(name))
+    if taken(user.username):  # though nobody logs in with it
+        raise CommandError(f"there is a user whose name differs from {name!r} in the size of letters only")
     try:
         user.clean_fields(exclude=["password"])
     except ValidationError as error:

@@ -14,7 +14,7 @@ if (themeButton) {
 for (const time of document.querySelectorAll("time[datetime]")) {
   const moment = new Date(time.dateTime);
   if (!isNaN(moment)) {
-    time.title = time.textContent + " UTC";
+    time.title = time.textContent;
     time.textContent = moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
   }
 }

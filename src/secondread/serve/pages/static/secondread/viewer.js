@@ -9,6 +9,7 @@
   const control = (name) => root.querySelector(`[data-do=${name}]`);
   const paper = canvas.getContext("2d");
   const STOPS = [[66, 10, 104], [138, 34, 106], [204, 66, 72], [247, 130, 18], [246, 215, 70]]; // inferno from .2 to .9
+  const STEP = 40, SHIFT = 30; // of a button or key: pixels of the screen moved; pixels dragged for window and level
   const NAMES = { file: "as the file asks", auto: "this image", full: "full range" };
 
   const view = { zoom: 1, x: 0, y: 0, low: 0, high: 255, invert: false, heat: false, opacity: 0.6, fitted: true };
@@ -42,7 +43,7 @@
       if (windows[name]) choice.append(new Option(NAMES[name], name));
     }
     choice.append(new Option("by hand", "hand"));
-    choice.closest("label").hidden = image.colour;
+    for (const part of root.querySelectorAll(".grey")) part.hidden = image.colour;
     pick(windows.file ? "file" : image.values.BYTES_PER_ELEMENT === 1 ? "full" : "auto");
     new ResizeObserver(resized).observe(stage);
     resized();
@@ -189,8 +190,12 @@
     control("window").value = "hand";
     redraw(true);
   }
+  const brighter = (by) => level(0, view.invert ? by : -by);
   const acts = {
     fit, actual: () => zoom(1 / view.zoom), in: () => zoom(1.25), out: () => zoom(0.8),
+    // for who cannot drag (WCAG 2.5.7); an arrow looks to its side, as the key does
+    left: () => move(STEP, 0), right: () => move(-STEP, 0), up: () => move(0, STEP), down: () => move(0, -STEP),
+    brighter: () => brighter(SHIFT), darker: () => brighter(-SHIFT), steeper: () => level(-SHIFT, 0), flatter: () => level(SHIFT, 0),
     invert() { view.invert = !view.invert; control("invert").ariaPressed = view.invert; redraw(true); },
     async heat() {
       if (!root.dataset.heat) return;
@@ -235,7 +240,7 @@
     else if (onCanvas && key.startsWith("Arrow") && event.shiftKey) {
       if (!image.colour) level({ ArrowLeft: -10, ArrowRight: 10 }[key] || 0, { ArrowUp: -10, ArrowDown: 10 }[key] || 0);
     } else if (onCanvas && key.startsWith("Arrow")) {
-      move({ ArrowLeft: 40, ArrowRight: -40 }[key] || 0, { ArrowUp: 40, ArrowDown: -40 }[key] || 0);
+      acts[key.slice(5).toLowerCase()]();
     } else return;
     event.preventDefault();
   });
