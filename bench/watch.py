@@ -75,7 +75,9 @@ def main() -> int:
     sites = parser.parse_args().sites
     held = True
     print(f"a year, {sites} sites each; promise: {SHARE:.0%} of {TEST_IMAGES} test images refused in truth")
-    print("images a day | truly refused | sites with an alarm: watch, interval for one look | median images to it: watch")
+    print(
+        "images a day | truly refused | sites with an alarm: watch, interval for one look | median images to it: watch"
+    )
     for daily in (10, 100):
         for share in (SHARE, *OTHERS):
             ours, naive = (simulate(sites, daily, share, lower) for lower in (at_any_time, one_look))
