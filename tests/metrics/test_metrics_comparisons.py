@@ -241,6 +241,41 @@ def test_treatment_effect_of_too_little_has_no_p() -> None:
         treatment_effect([0.1], [0, 1], ["a"], [0])
 
 
+@pytest.mark.parametrize("base", [[0.7, 0.7, 0.8, 0.8, 0.9, 0.9], [0.8] * 6, [0.1 + 0.2, 0.3, 0.7, 0.7, 0.65, 0.65]])
+@pytest.mark.parametrize("gain", [0.05, -0.05, 0.0])
+def test_the_same_difference_everywhere_has_no_p_and_no_interval(base: list[float], gain: float) -> None:
+    """Chance that was never seen is not known to be none; only a difference of 0 needs none."""
+    ours = np.array(base) + gain
+    effect = treatment_effect([*ours, *base], [1] * 6 + [0] * 6, ["a", "a", "b", "b", "c", "c"] * 2, [0, 1] * 6)
+    folds = nadeau_bengio(ours - base, n_train=80, n_test=20)
+    for found in (effect, folds):
+        assert_allclose(found.value, gain, atol=1e-9)
+        assert found.p == 1.0 if gain == 0 else math.isnan(found.p)
+        assert math.isnan(found.low)
+        assert math.isnan(found.high)
+        assert verdict(found, found.p, fewest=50) == ("no difference shown" if gain == 0 else "too few cases")
+
+
+def test_a_tiny_spread_of_differences_still_has_a_p() -> None:
+    base, rng = np.array([0.7, 0.71, 0.8, 0.82, 0.9, 0.91]), np.random.default_rng(0)
+    ours = base + 1e-4 * rng.normal(size=6)
+    found = treatment_effect([*ours, *base], [1] * 6 + [0] * 6, ["a", "a", "b", "b", "c", "c"] * 2, [0, 1] * 6)
+    assert 0.001 < found.p < 1
+
+
+@pytest.mark.parametrize("smaller", [10, 40])
+def test_a_perfect_network_against_one_that_says_the_same_of_every_image(smaller: int) -> None:
+    """DeLong's variance of the difference is 0: p is the level at which the opened interval reaches 0, never 0."""
+    truth = np.eye(2)[np.repeat([0, 1], [60, smaller])]
+    perfect = cases(truth, truth * 0.9 + 0.05, task="binary")
+    constant = cases(truth, np.full((60 + smaller, 2), 0.5), task="binary")
+    drawn = resampling(None, truth, replicates=20)
+    found = compare(perfect, constant, "auroc", "1", drawn).difference
+    assert_allclose([found.value, found.p], [0.5, 2 * 0.5**smaller])
+    at_p = compare(perfect, constant, "auroc", "1", drawn, confidence=1 - found.p).difference
+    assert_allclose(at_p.low, 0, atol=1e-6)
+
+
 def test_draws_of_patients_and_seeds_hold_both_kinds_of_chance() -> None:
     rng = np.random.default_rng(0)
     test_noise = 0.02 * rng.normal(size=4000)
