@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
 from secondread.core.files import write_json
 from secondread.core.spec import Study, as_yaml
@@ -466,12 +467,13 @@ def test_many_labels_and_seeds(simulate: Simulate) -> None:
     )  # fmt: skip
     page = page_of(study, where)
     assert "over the trainings of each recipe" in page
+    assert "stratified by the rarest label of a patient. Draws so keep the class mix of the test rows" in page
     assert "the threshold of each label maximised its sensitivity plus specificity" in page
     assert "are means over their trainings, with bootstrap intervals over patients and trainings." in page
     assert "on the same test rows by the paired bootstrap over patients and trainings; p values" in page
     assert "Which labels occur together" in page
     assert "AUROC over seeds and folds" in page
-    assert "Means leave out what has less than ten positives on test: Rare." in page
+    assert "Means leave out what has fewer than ten cases on a side on test: Rare." in page
     assert "over the labels with enough cases is" in page
 
 
@@ -572,6 +574,24 @@ def test_subgroups_too_small_for_any_score_have_a_table_and_no_empty_figure(simu
     kinds = [block.kind for block in section.blocks]
     assert kinds[:2] == ["heading", "table"] or kinds[:2] == ["heading", "folded"]
     assert "figure" not in kinds
+
+
+def test_a_subgroup_has_the_mean_of_the_labels_that_can_be_scored_and_says_which_cannot(simulate: Simulate) -> None:
+    study, where = simulate(
+        rows=400, task="multilabel", classes=("Edema", "Rare", "Mass"), shares=(0.4, 0.02, 0.3), images=False,
+        evaluate={"bootstrap": 20, "subgroups": ["sex"]},
+    )  # fmt: skip
+    score(study, where)
+    record = read_record(study, where)
+    table = part_subsets.subset_tables(record)[0]
+    assert table.name == "table-subgroups"
+    assert "Without Rare: sex = " in table.note
+    one = record.picked_trial
+    women = (record.rows.reindex(one.predicted.test.row_ids)["sex"] == "F").to_numpy()
+    truth, p = one.predicted.test.labels[women], one.test.probabilities[women]
+    expected = np.mean([roc_auc_score(truth[:, k], p[:, k]) for k in (0, 2)])
+    shown = {row[0].text: row[4].value.value for row in table.rows}
+    assert shown["sex = F"] == pytest.approx(expected)
 
 
 def test_gan_quality_is_told_in_one_way_of_writing_numbers() -> None:

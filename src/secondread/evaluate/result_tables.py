@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from secondread.evaluate.lookup import SPECIAL, Lookup, comparison_cells, interval_of, names, records
 from secondread.evaluate.record import Record
+from secondread.metrics.scores import left_out_of
 from secondread.models.chosen import TOGETHER
 from secondread.pages.numbers import Number, count, metric_title
 from secondread.pages.tables import Cell, Interval, Name, Table, Whisker
@@ -176,7 +178,20 @@ def apart(record: Record, prefix: str, name: str, caption: str, note: str = "") 
         told: list[Cell] = [_cell(found.get(metric)) for metric in metrics]
         rows.append([*names(str(split).removeprefix(prefix).strip(": "), str(arm), str(model)), images, *told])
     columns = ["Part", "Arm", "Model", "Images", *map(metric_title, metrics)]
-    return Table(name, caption, columns, rows, note)
+    return Table(name, caption, columns, rows, f"{note} {without_rare(own)}".strip())
+
+
+MEANS = "Means leave out labels with fewer than ten cases on a side there."
+
+
+def without_rare(scores: pd.DataFrame) -> str:
+    """Which labels the means of some parts leave out, and of which parts; empty where each mean has all of them."""
+    parts_of: dict[str, dict[str, None]] = {}
+    for split, method in zip(scores["split"], scores["method"], strict=True):
+        if left := left_out_of(str(method)):
+            parts_of.setdefault(left, {})[str(split).partition(": ")[2] or str(split)] = None
+    told = "; ".join(f"without {left}: {', '.join(parts)}" for left, parts in parts_of.items())
+    return f"{MEANS} {told[:1].upper()}{told[1:]}." if told else ""
 
 
 def result_tables(record: Record) -> list[Table]:
@@ -207,8 +222,8 @@ def _what(record: Record) -> str:
 def _note(record: Record, split: str = "test") -> str:
     level = f"{100 * record.study.evaluate.confidence:g} %"
     rare = Lookup.of(record).rare(split) if record.task != "binary" else []
-    least = "ten positives" if record.task == "multilabel" else "a case"
-    without = f" Means leave out what has less than {least} on {SPLIT_WORDS[split]}: {', '.join(rare)}." if rare else ""
+    least = "fewer than ten cases on a side" if record.task == "multilabel" else "no case"
+    without = f" Means leave out what has {least} on {SPLIT_WORDS[split]}: {', '.join(rare)}." if rare else ""
     return (
         f"Under each value its {level} interval; the method of each is a column of scores.csv. Thresholds and "
         "calibration were fitted on validation and frozen. The shaded line is the one picked on validation."

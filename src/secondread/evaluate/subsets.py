@@ -197,6 +197,8 @@ def headlines(scores: Iterable[Score], cases: Cases) -> list[Score]:
 def _unless_few(score: Score, cases: Cases) -> Score:
     """No number where the class has fewer than ten cases on a side: the count is all that can be said."""
     k = cases.column(score.row)
+    if k is None and not cases.exclusive:  # a mean over labels leaves the rare ones out, and says so
+        return score
     sides = [cases.positives[k], cases.negatives[k]] if k is not None else [*cases.positives, *cases.negatives]
     if score.metric in ("recall", "specificity") and k is not None:
         sides = [cases.positives[k] if score.metric == "recall" else cases.negatives[k]]

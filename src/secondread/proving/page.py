@@ -8,6 +8,7 @@ from secondread.evaluate.gallery import Gallery
 from secondread.evaluate.lookup import interval_of, records
 from secondread.evaluate.part_cases import browser_data, sample_rows
 from secondread.evaluate.part_data import audit_blocks
+from secondread.evaluate.result_tables import without_rare
 from secondread.images.cache import PixelCache
 from secondread.models.bundle import Bundle
 from secondread.pages import confusion, forest, pictures, trade_offs
@@ -153,7 +154,8 @@ def _parts(judged: Judged, scores: pd.DataFrame) -> Section:
         "training images. A dash: fewer than ten cases on a side."
     )
     columns = ["Part", "Images", *map(metric_title, metrics)]
-    return Section("parts", "Certainty and subgroups", [Tabled(Table("table-parts", "Parts", columns, rows, note))])
+    table = Table("table-parts", "Parts", columns, rows, f"{note} {without_rare(own)}".strip())
+    return Section("parts", "Certainty and subgroups", [Tabled(table)])
 
 
 def _cases(judged: Judged, cache: PixelCache, gallery: Gallery) -> Section:
