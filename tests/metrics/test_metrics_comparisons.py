@@ -170,6 +170,21 @@ def test_max_t_is_the_plain_interval_for_one_and_gentler_than_bonferroni_for_man
     assert_allclose(still.intervals[1], alone.intervals[0])
 
 
+def test_rounding_of_replicates_is_no_chance() -> None:
+    """Two networks that each say one thing of every image: under a class mix held fixed their F1 never moves."""
+    truth = np.eye(3)[np.repeat([0, 1, 2], [50, 31, 19])]
+    says = [cases(truth, np.tile(np.eye(3)[k], (100, 1)), task="multiclass") for k in (0, 1)]
+    drawn = resampling(None, truth, replicates=200)
+    moved = [replicates(one, drawn, ["f1"]).of("f1", "macro") for one in says]
+    value = float(np.diff([next(s.value for s in score(one, ["f1"]) if s.row == "macro") for one in says[::-1]])[0])
+    assert 0 < np.abs(moved[0] - moved[1] - value).max() < 1e-6
+    assert paired_bootstrap(value, moved[0], moved[1], 19).se == 0
+    found = compare(says[0], says[1], "f1", "macro", drawn).difference
+    assert found.low < 0 < found.high
+    both = max_t(np.array([value, value]), np.stack([moved[0] - moved[1]] * 2), 19)
+    assert_allclose(both.intervals, value)
+
+
 def test_max_t_claims_nothing_without_a_draw_that_all_comparisons_have() -> None:
     unknown = max_t(np.array([0.1, 0.2]), np.stack([np.full(50, np.nan), np.linspace(0.1, 0.3, 50)]), clusters=40)
     assert np.isnan(unknown.intervals).all()
