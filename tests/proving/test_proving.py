@@ -16,10 +16,13 @@ import secondread as sr
 from models.tiny_bundle import discs, opened, tiny_bundle
 from secondread.core.errors import BadData, Leak, WrongRequest
 from secondread.core.files import sha256_of_bytes
+from secondread.metrics.cases import cases
 from secondread.metrics.claims import FEWEST
+from secondread.metrics.defended import scores_with_intervals
+from secondread.metrics.resampling import resampling
 from secondread.proving import Proof
 from secondread.proving import readings as readings_module
-from secondread.proving.claims import Claim, outcome_of
+from secondread.proving.claims import Claim, claims_of, outcome_of
 
 CLASSES = ["normal", "pneumonia"]
 N = 160
@@ -167,6 +170,19 @@ def test_of_many_labels_what_nobody_said_is_not_judged(tmp_path: Path) -> None:
     assert proof.claims["class"].tolist() == names
     assert proof.claims["verdict"].tolist()[2] == "too few cases"  # nobody said anything of effusions
     assert proof.readings["y_Effusion"].isna().all()
+
+
+def test_a_mean_over_the_classes_is_not_judged_where_one_of_them_is_missing(tmp_path: Path) -> None:
+    """Normal against covid is another question than all three, and may well be the easier one."""
+    names, drawn = ["normal", "covid-19", "pneumonia"], np.random.default_rng(0)
+    metrics = [row | {"class": "macro"} for row in promising(auroc=(0.9, 0.89, 0.91))]
+    card = opened(tmp_path / "b", task="multiclass", classes=names, metrics=metrics, fitted_on=[]).card
+    for there, verdict in (([0, 1, 2], "better"), ([0, 1], "too few cases")):
+        truth = np.eye(3)[np.repeat(there, 40)]
+        some = cases(truth, truth + 0.1 * drawn.random(truth.shape), task="multiclass", classes=names)
+        draws = resampling(None, truth, replicates=50)
+        told = claims_of(card, scores_with_intervals(some, draws, ["auroc"]), some, draws, 0.05)
+        assert [one.verdict for one in told] == [verdict]
 
 
 def claim(low: float, high: float, patients: int = 100, margin: float = 0.05) -> Claim:

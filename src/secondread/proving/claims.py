@@ -82,7 +82,8 @@ def claims_of(card: BundleCard, scores: Sequence[Score], cases: Cases, drawn: Re
         if told is None or own is None or None in (told["value"], told["low"], told["high"]):
             continue
         pair = (told["value"], told["low"], told["high"]), (own.value, own.low, own.high)
-        behind = patients_behind(cases, own, drawn)
+        # a mean over the classes that happen to be here is not the one that was promised
+        behind = 0 if cases.column(own.row) is None and not cases.eligible.all() else patients_behind(cases, own, drawn)
         found.append(Claim(*key, *pair, difference_of_independent(pair[1], pair[0]), behind, margin))
     return found
 
