@@ -21,7 +21,7 @@ from secondread.core.spec import Study, as_yaml
 from secondread.core.spec.data import Prepare
 from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import load_study, parse_study
-from secondread.core.tables import PREDICTION_COLUMNS, read_table, write_table
+from secondread.core.tables import CLEAN_COLUMNS, PREDICTION_COLUMNS, ROW_COLUMNS, read_table, write_table
 from secondread.evaluate import part_made, part_subsets, report
 from secondread.evaluate.about_data import suspect
 from secondread.evaluate.checklist import checklist
@@ -592,6 +592,16 @@ def test_a_subgroup_has_the_mean_of_the_labels_that_can_be_scored_and_says_which
     expected = np.mean([roc_auc_score(truth[:, k], p[:, k]) for k in (0, 2)])
     shown = {row[0].text: row[4].value.value for row in table.rows}
     assert shown["sex = F"] == pytest.approx(expected)
+
+
+def test_values_of_a_subgroup_column_that_are_left_aside_are_counted(simulate: Simulate) -> None:
+    study, where = simulate(rows=120, images=False, evaluate={"bootstrap": 20, "subgroups": ["site", "ward"]})
+    rows = read_table(where.clean_rows).assign(x_ward=[f"ward {turn % 15}" for turn in range(120)])
+    write_table(rows, where.clean_rows, ROW_COLUMNS | CLEAN_COLUMNS)
+    score(study, where)
+    table = part_subsets.subset_tables(read_record(study, where))[0]
+    assert sum(row[0].text.startswith("ward = ") for row in table.rows) == 12
+    assert table.note.endswith(" Of ward 3 rarer values are not shown.")
 
 
 def test_gan_quality_is_told_in_one_way_of_writing_numbers() -> None:

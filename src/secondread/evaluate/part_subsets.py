@@ -8,6 +8,7 @@ from secondread.evaluate.gallery import Gallery
 from secondread.evaluate.lookup import Lookup, interval_of, names, records
 from secondread.evaluate.record import Record
 from secondread.evaluate.result_tables import MEANS, apart
+from secondread.evaluate.subsets import values_not_shown
 from secondread.pages import forest
 from secondread.pages.blocks import Block, Folded, Heading, Section, Tabled, Words, short_or_folded
 from secondread.pages.numbers import metric_title
@@ -28,7 +29,7 @@ FEW = "A dash: fewer than ten cases on a side, too few for a number."
 def subset_tables(record: Record) -> list[Table]:
     """The tables of this section, as far as there is anything to tell."""
     found = [
-        apart(record, "test: ", "table-subgroups", "Subgroups of the test set", FEW),
+        apart(record, "test: ", "table-subgroups", "Subgroups of the test set", f"{FEW}{_not_shown(record)}"),
         apart(
             record, "left out: ", "table-left-out", "Read as if new: calibration and thresholds without this part", FEW
         ),
@@ -63,6 +64,13 @@ def subsets_section(record: Record, gallery: Gallery) -> Section:
     if not blocks:
         blocks.append(_small("Nothing is known about sex, age, view or site of these images."))
     return Section("subgroups", "Subgroups, shift and prevalence", blocks)
+
+
+def _not_shown(record: Record) -> str:
+    """Of which columns some values are no subgroup here."""
+    rows = record.rows.reindex(record.picked_trial.predicted.test.row_ids)
+    left = {column: values_not_shown(rows, column) for column in record.study.evaluate.subgroups}
+    return "".join(f" Of {column} {number} rarer values are not shown." for column, number in left.items() if number)
 
 
 def _alike(groups: Table) -> str:

@@ -144,12 +144,9 @@ def prevalence_rows(one: Judged, scores: list[Row], study: Study) -> list[Row]:
 
 def groups_of(rows: pd.DataFrame, column: str) -> Groups:
     """The subgroups of a column: its values, or bands of age; none when the column says nothing or one thing only."""
-    said_in = [
-        name for name in (column, f"x_{column}", *ALSO.get(column, ())) if name in rows and rows[name].notna().any()
-    ]
-    if not said_in:
+    column = _said_in(rows, column)
+    if not column:
         return []
-    column = said_in[0]
     if column == "age":
         age = rows["age"].to_numpy(dtype=float)
         bands = [(name, (age >= low) & (age < high)) for low, high, name in AGE_BANDS]
@@ -158,6 +155,19 @@ def groups_of(rows: pd.DataFrame, column: str) -> Groups:
         said = np.array([_text(value) for value in rows[column]], dtype=object)
         found = [(value, said == value) for value in _kept(said)]
     return found if len(found) > 1 else []
+
+
+def values_not_shown(rows: pd.DataFrame, column: str) -> int:
+    """How many values of a column are left aside because others are more frequent."""
+    column = _said_in(rows, column)
+    values = 0 if column in ("", "age") else len({_text(value) for value in rows[column]} - {""})
+    return max(0, values - MOST_GROUPS)
+
+
+def _said_in(rows: pd.DataFrame, column: str) -> str:
+    """The column of the rows that says it, empty where none does."""
+    names = (column, f"x_{column}", *ALSO.get(column, ()))
+    return next((name for name in names if name in rows and rows[name].notna().any()), "")
 
 
 def _text(value: object) -> str:
