@@ -185,6 +185,23 @@ def test_a_mean_over_the_classes_is_not_judged_where_one_of_them_is_missing(tmp_
         assert [one.verdict for one in told] == [verdict]
 
 
+def test_a_promise_at_another_confidence_is_held_against_at_ours(tmp_path: Path) -> None:
+    """An interval of 60 % is not half as wide as one of 95 %."""
+    truth = np.eye(2)[np.repeat([0, 1], 40)]
+    some = cases(truth, truth * 0.2 + 0.4 + 0.3 * np.random.default_rng(0).random((80, 2)), task="binary")
+    draws = resampling(None, truth, replicates=50)
+    scores = scores_with_intervals(some, draws, ["auroc"])
+    wide = []
+    for folder, said in (("old", {}), ("same", {"confidence": 0.95}), ("less", {"confidence": 0.6})):
+        metrics = [row | {"class": "1"} | said for row in promising(auroc=(0.8, 0.75, 0.85))]
+        card = opened(tmp_path / folder, classes=["0", "1"], metrics=metrics, fitted_on=[]).card
+        (told,) = claims_of(card, scores, some, draws, 0.05)
+        wide.append((told.promised[2] - told.promised[1], told.difference[2] - told.difference[1]))
+    assert wide[0] == wide[1] == (pytest.approx(0.1), wide[0][1])  # a card that does not say: as all did
+    assert wide[2][0] == pytest.approx(0.1 * 1.959964 / 0.841621)
+    assert wide[2][1] > wide[0][1]
+
+
 def claim(low: float, high: float, patients: int = 100, margin: float = 0.05) -> Claim:
     middle = (low + high) / 2
     return Claim("auroc", "x", (0.9, 0.89, 0.91), (0.9 + middle, 0.88 + middle, 0.92 + middle), (middle, low, high),

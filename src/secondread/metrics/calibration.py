@@ -177,6 +177,7 @@ def _fit_exclusive(
     cuts = np.full(len(classes), 1 / len(classes))
     if rule.name != "argmax" and fewest >= 1:
         cuts = _cuts(p, y, rule)
+        notes += [_few_behind("the thresholds rest", fewest)] * (fewest < FEWEST)
     elif rule.name != "argmax":
         notes.append("thresholds left at arg-max: a class has no validation case")
     band = _band_of_two(p[:, 1], cuts[1], share) if task == "binary" else _bands_of_many(p, cuts, share)
@@ -202,12 +203,17 @@ def _fit_labels(
         cut = 0.5
         if rule.name != "argmax" and fewest >= 1:
             cut = float(_cuts(thresholds.two_sided(p), thresholds.two_sided(truth), rule)[1])
+            notes += [_few_behind(f"{name}: the threshold rests", fewest)] * (fewest < FEWEST)
         lines.append((line.slope, line.bias))
         cuts.append(cut)
         bands.append(_band(p, cut, share))
     return OperatingPoint(
         "multilabel", classes, _tuple(shift), 1.0, tuple(lines), tuple(cuts), tuple(bands), rule.name, tuple(notes)
     )
+
+
+def _few_behind(what: str, fewest: int) -> str:
+    return f"{what} on few cases ({fewest} on one side, fewer than {FEWEST}): other images would give others"
 
 
 def _cuts(p: Array, y: Array, rule: Rule) -> Array:

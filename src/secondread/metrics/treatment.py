@@ -94,7 +94,7 @@ def treatment_effect(
 
 def _least_squares(y: Vector, design: Vector) -> tuple[Vector, float]:
     """Coefficients, and the root mean square of what they leave."""
-    found: Vector = np.linalg.lstsq(design, y, rcond=None)[0]
+    found = np.asarray(np.linalg.lstsq(design, y, rcond=None)[0], dtype=np.float64)
     return found, float(np.sqrt(np.mean((y - design @ found) ** 2)))
 
 

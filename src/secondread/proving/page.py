@@ -23,10 +23,10 @@ from secondread.proving.judged import Judged
 
 BAND = "Bands: 95 % of bootstrap curves over patients, at each point."
 MARGIN = (
-    "Promised: the test scores on the bundle's card. Differences: here minus promised, for independent sets (Zou and "
-    "Donner, 2008). Patients: here, of the class that the figure rests on. It holds where the lower end of the "
-    "difference is above minus the margin; all figures must, which needs no correction (Berger, 1982). Lower: a "
-    "loss is shown and may be larger than the margin."
+    "Promised: the test scores on the bundle's card, with 95 % intervals whatever its study asked for. Differences: "
+    "here minus promised, for independent sets (Zou and Donner, 2008). Patients: here, of the class that the figure "
+    "rests on. It holds where the lower end of the difference is above minus the margin; all figures must, which needs "
+    "no correction (Berger, 1982). Lower: a loss is shown and may be larger than the margin."
 )
 
 
