@@ -108,18 +108,22 @@ def differences(record: Record) -> Table:
     caption = f"{metric_title(look.primary)} on test: difference to {record.baseline}"
     note = (
         "Positive: the arm is higher. p: paired test on the same test rows; corrected by Holm over all rows of this "
-        "table. Smallest shown: the true difference that four of five such test sets would show if it "
-        "were the only one compared. "
-        f"{FALSE_CLAIM}"
+        f"table. {SMALLEST} {_false_claim('arm')}"
     )
     return Table("table-differences", caption, ["Arm", "Model", *COMPARED], body, note)
 
 
 COMPARED = ("Difference", "", "p", "p corrected", "Smallest shown", "False claim", "Verdict")
-FALSE_CLAIM = (
-    "False claim: probability that the arm is not the more accurate one, whatever the metric of the row "
-    "(Christodoulou and others, 2025)."
+SMALLEST = (
+    "Smallest shown: the true difference that four of five such test sets would show if it were the only one compared."
 )
+
+
+def _false_claim(who: str) -> str:
+    return (
+        f"False claim: probability that the {who} is not the more accurate one, whatever the metric of the row, with "
+        "images taken for independent (Christodoulou and others, 2025)."
+    )
 
 
 def other_differences(record: Record) -> Table:
@@ -132,7 +136,7 @@ def other_differences(record: Record) -> Table:
     caption = f"Every other metric on test: difference to {record.baseline}"
     note = (
         "Corrected by Holm within each metric. Log loss, Brier score, ECE and Hamming loss are better when lower. "
-        f"{FALSE_CLAIM}"
+        f"{_false_claim('arm')}"
     )
     return Table("table-differences-all", caption, ["Metric", "Arm", "Model", *COMPARED], body, note)
 
@@ -158,7 +162,9 @@ def models_compared(record: Record) -> Table:
     rows = records(c[(c["arm"] == c["baseline"]) & c["model"].str.contains(" vs ", regex=False)])
     reach = _reach(rows)
     body = [[*names(row["arm"], row["model"]), *comparison_cells(row, reach)] for row in rows]
-    note = "Positive: the first network is higher. Corrected by Holm within each arm."
+    note = (
+        f"Positive: the first network is higher. Corrected by Holm within each arm. {SMALLEST} {_false_claim('first')}"
+    )
     caption = f"{metric_title(Lookup.of(record).primary)} on test: networks against each other"
     return Table("table-models", caption, ["Arm", "Networks", *COMPARED], body, note)
 
