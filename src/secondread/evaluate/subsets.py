@@ -205,16 +205,23 @@ def headlines(scores: Iterable[Score], cases: Cases) -> list[Score]:
 
 
 def _unless_few(score: Score, cases: Cases) -> Score:
-    """No number where the class has fewer than ten cases on a side: the count is all that can be said."""
-    k = cases.column(score.row)
-    if k is None and not cases.exclusive:  # a mean over labels leaves the rare ones out, and says so
+    """No number where the class has fewer than ten cases on a side: the count is all that can be said.
+
+    A mean over labels leaves the rare ones out itself, and says so.
+    """
+    of_labels = score.row not in cases.classes and not cases.exclusive
+    if score.metric == "accuracy" or of_labels or min(_sides(score, cases)) >= FEWEST:
         return score
-    sides = [cases.positives[k], cases.negatives[k]] if k is not None else [*cases.positives, *cases.negatives]
-    if score.metric in ("recall", "specificity") and k is not None:
-        sides = [cases.positives[k] if score.metric == "recall" else cases.negatives[k]]
-    if score.metric != "accuracy" and min(sides) < FEWEST:
-        return Score(score.metric, score.row, math.nan, n=score.n, reason=f"fewer than {FEWEST} cases on a side")
-    return score
+    return Score(score.metric, score.row, math.nan, n=score.n, reason=f"fewer than {FEWEST} cases on a side")
+
+
+def _sides(score: Score, cases: Cases) -> list[int]:
+    """Cases with and without the class, or with and without each class of a mean, as far as the score rests on them."""
+    k = cases.column(score.row)
+    if k is None:
+        return [*cases.positives, *cases.negatives]
+    present, absent = cases.positives[k], cases.negatives[k]
+    return {"recall": [present], "specificity": [absent]}.get(score.metric, [present, absent])
 
 
 def _families(one: Judged, rows: pd.DataFrame) -> tuple[str, NDArray[np.object_], NDArray[np.object_]]:
