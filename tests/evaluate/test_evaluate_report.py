@@ -31,6 +31,7 @@ from secondread.evaluate.part_cases import browser_data
 from secondread.evaluate.part_made import bundle_table, training_losses
 from secondread.evaluate.predictions import read_evidence
 from secondread.evaluate.record import read_record
+from secondread.evaluate.result_tables import without_rare
 from secondread.evaluate.results import results
 from secondread.evaluate.run import report_unit, run, score, units
 from secondread.evaluate.suspects import suspected_labels
@@ -592,6 +593,14 @@ def test_a_subgroup_has_the_mean_of_the_labels_that_can_be_scored_and_says_which
     expected = np.mean([roc_auc_score(truth[:, k], p[:, k]) for k in (0, 2)])
     shown = {row[0].text: row[4].value.value for row in table.rows}
     assert shown["sex = F"] == pytest.approx(expected)
+
+
+def test_the_labels_of_a_mean_are_named_by_the_shorter_list() -> None:
+    left = {"sex = F": "a", "sex = M": "b, c, d", "view = AP": "b, c, d"}
+    few = "(fewer than 10 cases on a side)"
+    rows = [{"split": f"test: {part}", "method": f"BCa; without {names} {few}"} for part, names in left.items()]
+    told = without_rare(pd.DataFrame(rows), ["a", "b, c", "d"])
+    assert told.endswith("there. Without a: sex = F; over a alone: sex = M, view = AP.")
 
 
 def test_values_of_a_subgroup_column_that_are_left_aside_are_counted(simulate: Simulate) -> None:

@@ -184,20 +184,31 @@ def apart(record: Record, prefix: str, name: str, caption: str, note: str = "") 
         told: list[Cell] = [_cell(found.get(metric)) for metric in metrics]
         rows.append([*names(str(split).removeprefix(prefix).strip(": "), str(arm), str(model)), images, *told])
     columns = ["Part", "Arm", "Model", "Images", *map(metric_title, metrics)]
-    return Table(name, caption, columns, rows, f"{note} {without_rare(own)}".strip())
+    return Table(name, caption, columns, rows, f"{note} {without_rare(own, record.classes)}".strip())
 
 
 MEANS = "Means leave out labels with fewer than ten cases on a side there."
 
 
-def without_rare(scores: pd.DataFrame) -> str:
+def without_rare(scores: pd.DataFrame, classes: Sequence[str]) -> str:
     """Which labels the means of some parts leave out, and of which parts; empty where each mean has all of them."""
     parts_of: dict[str, dict[str, None]] = {}
     for split, method in zip(scores["split"], scores["method"], strict=True):
         if left := left_out_of(str(method)):
             parts_of.setdefault(left, {})[str(split).partition(": ")[2] or str(split)] = None
-    told = "; ".join(f"without {left}: {', '.join(parts)}" for left, parts in parts_of.items())
+    told = "; ".join(f"{_shorter(left, classes)}: {', '.join(parts)}" for left, parts in parts_of.items())
     return f"{MEANS} {told[:1].upper()}{told[1:]}." if told else ""
+
+
+def _shorter(left: str, classes: Sequence[str]) -> str:
+    """The labels that a mean leaves out, or those it is over where they are fewer."""
+    rest, kept = f"{left}, ", []
+    for name in classes:
+        if rest.startswith(f"{name}, "):
+            rest = rest.removeprefix(f"{name}, ")
+        else:
+            kept.append(name)
+    return f"without {left}" if 2 * len(kept) >= len(classes) else f"over {', '.join(kept)} alone"
 
 
 def result_tables(record: Record) -> list[Table]:

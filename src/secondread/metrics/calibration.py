@@ -172,12 +172,12 @@ def _fit_exclusive(
     if fewest >= FEWEST:
         heat = fitting.temperature(z, y, shift)
     else:
-        notes.append(f"temperature left at 1: a class has {fewest} validation cases, fewer than {FEWEST}")
+        rests = ", and the thresholds rest on few cases" * (rule.name != "argmax" and fewest >= 1)
+        notes.append(f"temperature left at 1{rests}: a class has {fewest} validation cases, fewer than {FEWEST}")
     p = np.asarray(softmax(z / heat + shift, axis=1)) if len(z) else z
     cuts = np.full(len(classes), 1 / len(classes))
     if rule.name != "argmax" and fewest >= 1:
         cuts = _cuts(p, y, rule)
-        notes += [_few_behind("the thresholds rest", fewest)] * (fewest < FEWEST)
     elif rule.name != "argmax":
         notes.append("thresholds left at arg-max: a class has no validation case")
     band = _band_of_two(p[:, 1], cuts[1], share) if task == "binary" else _bands_of_many(p, cuts, share)
@@ -195,7 +195,8 @@ def _fit_labels(
         fewest = int(min(truth.sum(), (1 - truth).sum()))
         line = fitting.platt(of_label, truth, shift[k]) if fewest >= FEWEST else fitting.Line(1.0, 0.0)
         if fewest < FEWEST:
-            notes.append(f"{name}: calibration left as it is ({fewest} cases on one side, fewer than {FEWEST})")
+            rests = ", and the threshold rests on few" * (rule.name != "argmax" and fewest >= 1)
+            notes.append(f"{name}: calibration left as it is{rests} ({fewest} cases on one side, fewer than {FEWEST})")
         elif line.slope <= 0:
             notes.append(f"{name}: calibration left as it is (higher logits do not mean more positives)")
             line = fitting.Line(1.0, 0.0)
@@ -203,17 +204,12 @@ def _fit_labels(
         cut = 0.5
         if rule.name != "argmax" and fewest >= 1:
             cut = float(_cuts(thresholds.two_sided(p), thresholds.two_sided(truth), rule)[1])
-            notes += [_few_behind(f"{name}: the threshold rests", fewest)] * (fewest < FEWEST)
         lines.append((line.slope, line.bias))
         cuts.append(cut)
         bands.append(_band(p, cut, share))
     return OperatingPoint(
         "multilabel", classes, _tuple(shift), 1.0, tuple(lines), tuple(cuts), tuple(bands), rule.name, tuple(notes)
     )
-
-
-def _few_behind(what: str, fewest: int) -> str:
-    return f"{what} on few cases ({fewest} on one side, fewer than {FEWEST}): other images would give others"
 
 
 def _cuts(p: Array, y: Array, rule: Rule) -> Array:

@@ -154,7 +154,7 @@ def _parts(judged: Judged, scores: pd.DataFrame) -> Section:
         "training images. A dash: fewer than ten cases on a side."
     )
     columns = ["Part", "Images", *map(metric_title, metrics)]
-    table = Table("table-parts", "Parts", columns, rows, f"{note} {without_rare(own)}".strip())
+    table = Table("table-parts", "Parts", columns, rows, f"{note} {without_rare(own, judged.card.classes)}".strip())
     return Section("parts", "Certainty and subgroups", [Tabled(table)])
 
 
