@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
 from secondread.core.files import write_json
 from secondread.core.spec import Study, as_yaml
 from secondread.core.spec.data import Prepare
 from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import load_study, parse_study
-from secondread.core.tables import PREDICTION_COLUMNS, read_table, write_table
+from secondread.core.tables import CLEAN_COLUMNS, PREDICTION_COLUMNS, ROW_COLUMNS, read_table, write_table
 from secondread.evaluate import part_made, part_subsets, report
 from secondread.evaluate.about_data import suspect
 from secondread.evaluate.checklist import checklist
@@ -30,6 +31,7 @@ from secondread.evaluate.part_cases import browser_data
 from secondread.evaluate.part_made import bundle_table, training_losses
 from secondread.evaluate.predictions import read_evidence
 from secondread.evaluate.record import read_record
+from secondread.evaluate.result_tables import without_rare
 from secondread.evaluate.results import results
 from secondread.evaluate.run import report_unit, run, score, units
 from secondread.evaluate.suspects import suspected_labels
@@ -466,12 +468,13 @@ def test_many_labels_and_seeds(simulate: Simulate) -> None:
     )  # fmt: skip
     page = page_of(study, where)
     assert "over the trainings of each recipe" in page
+    assert "stratified by the rarest label of a patient. Draws so keep the class mix of the test rows" in page
     assert "the threshold of each label maximised its sensitivity plus specificity" in page
     assert "are means over their trainings, with bootstrap intervals over patients and trainings." in page
     assert "on the same test rows by the paired bootstrap over patients and trainings; p values" in page
     assert "Which labels occur together" in page
     assert "AUROC over seeds and folds" in page
-    assert "Means leave out what has less than ten positives on test: Rare." in page
+    assert "Means leave out what has fewer than ten cases on a side on test: Rare." in page
     assert "over the labels with enough cases is" in page
 
 
@@ -572,6 +575,42 @@ def test_subgroups_too_small_for_any_score_have_a_table_and_no_empty_figure(simu
     kinds = [block.kind for block in section.blocks]
     assert kinds[:2] == ["heading", "table"] or kinds[:2] == ["heading", "folded"]
     assert "figure" not in kinds
+
+
+def test_a_subgroup_has_the_mean_of_the_labels_that_can_be_scored_and_says_which_cannot(simulate: Simulate) -> None:
+    study, where = simulate(
+        rows=400, task="multilabel", classes=("Edema", "Rare", "Mass"), shares=(0.4, 0.02, 0.3), images=False,
+        evaluate={"bootstrap": 20, "subgroups": ["sex"]},
+    )  # fmt: skip
+    score(study, where)
+    record = read_record(study, where)
+    table = part_subsets.subset_tables(record)[0]
+    assert table.name == "table-subgroups"
+    assert "Without Rare: sex = " in table.note
+    one = record.picked_trial
+    women = (record.rows.reindex(one.predicted.test.row_ids)["sex"] == "F").to_numpy()
+    truth, p = one.predicted.test.labels[women], one.test.probabilities[women]
+    expected = np.mean([roc_auc_score(truth[:, k], p[:, k]) for k in (0, 2)])
+    shown = {row[0].text: row[4].value.value for row in table.rows}
+    assert shown["sex = F"] == pytest.approx(expected)
+
+
+def test_the_labels_of_a_mean_are_named_by_the_shorter_list() -> None:
+    left = {"sex = F": "a", "sex = M": "b, c, d", "view = AP": "b, c, d"}
+    few = "(fewer than 10 cases on a side)"
+    rows = [{"split": f"test: {part}", "method": f"BCa; without {names} {few}"} for part, names in left.items()]
+    told = without_rare(pd.DataFrame(rows), ["a", "b, c", "d"])
+    assert told.endswith("there. Without a: sex = F; over a alone: sex = M, view = AP.")
+
+
+def test_values_of_a_subgroup_column_that_are_left_aside_are_counted(simulate: Simulate) -> None:
+    study, where = simulate(rows=120, images=False, evaluate={"bootstrap": 20, "subgroups": ["site", "ward"]})
+    rows = read_table(where.clean_rows).assign(x_ward=[f"ward {turn % 15}" for turn in range(120)])
+    write_table(rows, where.clean_rows, ROW_COLUMNS | CLEAN_COLUMNS)
+    score(study, where)
+    table = part_subsets.subset_tables(read_record(study, where))[0]
+    assert sum(row[0].text.startswith("ward = ") for row in table.rows) == 12
+    assert table.note.endswith(" Of ward 3 rarer values are not shown.")
 
 
 def test_gan_quality_is_told_in_one_way_of_writing_numbers() -> None:

@@ -54,3 +54,9 @@ def test_what_holds_for_these_test_images_is_said_of_them_alone(simulate: Simula
     study, where = simulate(rows=200, seeds=(0, 1, 2, 3, 4), skill={"a": 1.0, "b": 2.0}, evaluate=FEW, images=False)
     words = "Over all networks and trainings together, with the test images as they are, it is better: +"
     assert words in said(study, where, "b.")
+
+
+@pytest.mark.parametrize(("arms", "told"), [(13, "arm 11 and arm 12, each"), (20, "arm 10, arm 11 and 8 more, each")])
+def test_of_very_many_arms_the_first_are_named(simulate: Simulate, arms: int, told: str) -> None:
+    study, where = simulate(rows=60, skill={f"arm {turn}": 1.5 for turn in range(arms)}, evaluate=FEW, images=False)
+    assert told in said(study, where, "Compared.")

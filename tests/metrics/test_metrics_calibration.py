@@ -239,6 +239,20 @@ def test_what_cannot_be_fitted_keeps_neutral_values_and_says_so() -> None:
     assert fitted == fit_operating_point(z[50:], truth[50:], task="multilabel", classes="ab")
 
 
+def test_thresholds_that_rest_on_few_cases_say_so() -> None:
+    truth, z = exclusive(200)
+    scarce = truth[:, 2].cumsum() <= 4
+    for rule, told in ((Rule(name="argmax"), 0), (Rule(name="youden"), 1)):
+        point = fit_operating_point(z[scarce], truth[scarce], task="multiclass", classes="abc", rule=rule)
+        assert sum("thresholds rest on few cases: a class has 4" in note for note in point.notes) == told
+    truth, z = labels(200)
+    truth[:, 1] = np.arange(200) < 3
+    given = np.stack([z[:, 0], z[:, 1]], 1)
+    point = fit_operating_point(given, truth, task="multilabel", classes="ab", rule=Rule(name="youden"))
+    said = "b: calibration left as it is, and the threshold rests on few (3 cases on one side, fewer than 10)"
+    assert list(point.notes) == [said]
+
+
 def test_an_operating_point_survives_json() -> None:
     truth, z = labels()
     point = fit_operating_point(z, truth, task="multilabel", classes=["a", "b"], train_prior=[0.5, 0.5],

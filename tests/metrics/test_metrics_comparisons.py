@@ -170,6 +170,21 @@ def test_max_t_is_the_plain_interval_for_one_and_gentler_than_bonferroni_for_man
     assert_allclose(still.intervals[1], alone.intervals[0])
 
 
+def test_rounding_of_replicates_is_no_chance() -> None:
+    """Two networks that each say one thing of every image: under a class mix held fixed their F1 never moves."""
+    truth = np.eye(3)[np.repeat([0, 1, 2], [50, 31, 19])]
+    says = [cases(truth, np.tile(np.eye(3)[k], (100, 1)), task="multiclass") for k in (0, 1)]
+    drawn = resampling(None, truth, replicates=200)
+    moved = [replicates(one, drawn, ["f1"]).of("f1", "macro") for one in says]
+    value = float(np.diff([next(s.value for s in score(one, ["f1"]) if s.row == "macro") for one in says[::-1]])[0])
+    assert 0 < np.abs(moved[0] - moved[1] - value).max() < 1e-6
+    assert paired_bootstrap(value, moved[0], moved[1], 19).se == 0
+    found = compare(says[0], says[1], "f1", "macro", drawn).difference
+    assert found.low < 0 < found.high
+    both = max_t(np.array([value, value]), np.stack([moved[0] - moved[1]] * 2), 19)
+    assert_allclose(both.intervals, value)
+
+
 def test_max_t_claims_nothing_without_a_draw_that_all_comparisons_have() -> None:
     unknown = max_t(np.array([0.1, 0.2]), np.stack([np.full(50, np.nan), np.linspace(0.1, 0.3, 50)]), clusters=40)
     assert np.isnan(unknown.intervals).all()
@@ -239,6 +254,41 @@ def test_treatment_effect_of_too_little_has_no_p() -> None:
     assert treatment_effect([0.9] * 8, [0, 1] * 4, ["a", "a", "b", "b"] * 2, [0, 0, 1, 1] * 2).p == 1.0
     with pytest.raises(BadData, match="one entry per trial"):
         treatment_effect([0.1], [0, 1], ["a"], [0])
+
+
+@pytest.mark.parametrize("base", [[0.7, 0.7, 0.8, 0.8, 0.9, 0.9], [0.8] * 6, [0.1 + 0.2, 0.3, 0.7, 0.7, 0.65, 0.65]])
+@pytest.mark.parametrize("gain", [0.05, -0.05, 0.0])
+def test_the_same_difference_everywhere_has_no_p_and_no_interval(base: list[float], gain: float) -> None:
+    """Chance that was never seen is not known to be none; only a difference of 0 needs none."""
+    ours = np.array(base) + gain
+    effect = treatment_effect([*ours, *base], [1] * 6 + [0] * 6, ["a", "a", "b", "b", "c", "c"] * 2, [0, 1] * 6)
+    folds = nadeau_bengio(ours - base, n_train=80, n_test=20)
+    for found in (effect, folds):
+        assert_allclose(found.value, gain, atol=1e-9)
+        assert found.p == 1.0 if gain == 0 else math.isnan(found.p)
+        assert math.isnan(found.low)
+        assert math.isnan(found.high)
+        assert verdict(found, found.p, fewest=50) == ("no difference shown" if gain == 0 else "too few cases")
+
+
+def test_a_tiny_spread_of_differences_still_has_a_p() -> None:
+    base, rng = np.array([0.7, 0.71, 0.8, 0.82, 0.9, 0.91]), np.random.default_rng(0)
+    ours = base + 1e-4 * rng.normal(size=6)
+    found = treatment_effect([*ours, *base], [1] * 6 + [0] * 6, ["a", "a", "b", "b", "c", "c"] * 2, [0, 1] * 6)
+    assert 0.001 < found.p < 1
+
+
+@pytest.mark.parametrize("smaller", [10, 40])
+def test_a_perfect_network_against_one_that_says_the_same_of_every_image(smaller: int) -> None:
+    """DeLong's variance of the difference is 0: p is the level at which the opened interval reaches 0, never 0."""
+    truth = np.eye(2)[np.repeat([0, 1], [60, smaller])]
+    perfect = cases(truth, truth * 0.9 + 0.05, task="binary")
+    constant = cases(truth, np.full((60 + smaller, 2), 0.5), task="binary")
+    drawn = resampling(None, truth, replicates=20)
+    found = compare(perfect, constant, "auroc", "1", drawn).difference
+    assert_allclose([found.value, found.p], [0.5, 2 * 0.5**smaller])
+    at_p = compare(perfect, constant, "auroc", "1", drawn, confidence=1 - found.p).difference
+    assert_allclose(at_p.low, 0, atol=1e-6)
 
 
 def test_draws_of_patients_and_seeds_hold_both_kinds_of_chance() -> None:

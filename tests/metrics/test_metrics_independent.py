@@ -7,9 +7,10 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from secondread.metrics.independent import difference_of_independent
+from secondread.metrics.independent import at_confidence, difference_of_independent
 from secondread.metrics.shares import wilson
 
 
@@ -32,3 +33,12 @@ def test_a_missing_limit_gives_no_interval() -> None:
     assert value == pytest.approx(0.1)
     assert math.isnan(low)
     assert math.isnan(high)
+
+
+def test_an_interval_at_another_confidence_is_walds_and_stays_possible() -> None:
+    value, se = 0.8, 0.03
+    at = {c: (value, value - norm.ppf(0.5 + c / 2) * se, value + norm.ppf(0.5 + c / 2) * se) for c in (0.8, 0.95)}
+    assert at_confidence(at[0.8], 0.8, 0.95) == pytest.approx(at[0.95])
+    assert at_confidence(at[0.95], 0.95, 0.95) == at[0.95]
+    assert at_confidence((0.99, 0.96, 0.999), 0.8, 0.95)[2] == 1.0
+    assert at_confidence((-0.9, -0.97, -0.8), 0.8, 0.95, (-1.0, 1.0))[1] == -1.0

@@ -20,7 +20,7 @@ from secondread.metrics.cases import CHEXPERT_FIVE, Cases, cases
 from secondread.metrics.catalogue import METRICS
 from secondread.metrics.defended import compare, scores_with_intervals
 from secondread.metrics.resampling import resampling
-from secondread.metrics.scores import confusion_matrix, counts, expected_cost, score
+from secondread.metrics.scores import confusion_matrix, counts, expected_cost, left_out_of, score
 from secondread.metrics.tally import tally
 
 NAMED = [
@@ -159,19 +159,32 @@ def test_masked_labels_are_left_out_label_by_label() -> None:
     assert_allclose(found["hamming", "overall"], wrong, atol=1e-12)
 
 
-def test_macro_of_labels_needs_ten_positives_and_chexpert_mean_takes_its_five() -> None:
+@pytest.mark.parametrize("side", [1, 0])
+def test_macro_of_labels_needs_ten_cases_on_either_side_and_chexpert_mean_takes_its_five(side: int) -> None:
     rng = np.random.default_rng(0)
     names = [*CHEXPERT_FIVE, "Fracture"]
     truth = (rng.random((200, 6)) < 0.3).astype(float)
-    truth[:, 5] = 0
-    truth[:9, 5] = 1
+    truth[:, 5] = 1 - side
+    truth[:9, 5] = side
     p = np.clip(rng.random((200, 6)) * 0.6 + 0.3 * truth, 0, 1)
     found = values(cases(truth, p, task="multilabel", classes=names))
     five = np.mean([found["auroc", name] for name in CHEXPERT_FIVE])
     assert_allclose([found["auroc", "macro"], found["auroc", "chexpert_five"]], five, atol=1e-12)
-    truth[9, 5] = 1
+    truth[9, 5] = side
     found = values(cases(truth, p, task="multilabel", classes=names))
     assert_allclose(found["auroc", "macro"], np.mean([found["auroc", name] for name in names]), atol=1e-12)
+
+
+def test_a_mean_says_what_it_leaves_out_and_no_other_score_does() -> None:
+    rng = np.random.default_rng(0)
+    truth = (rng.random((200, 3)) < (0.4, 0.4, 0.02)).astype(float)
+    found = score(cases(truth, rng.random((200, 3)), task="multilabel", classes=["a", "b, c", "rare"]))
+    told = {(one.metric, one.row): one.reason for one in found}
+    of_means = {reason for (_, row), reason in told.items() if row in ("macro", "weighted")}
+    assert of_means == {"without rare (fewer than 10 cases on a side)"}  # specificity and Brier score like F1
+    assert {left_out_of(f"BCa; {reason}") for reason in of_means} == {"rare"}
+    assert not any(reason for (_, row), reason in told.items() if row in ("micro", "overall"))  # they have all entries
+    assert not any(left_out_of(reason) for (_, row), reason in told.items() if row not in ("macro", "weighted"))
 
 
 def test_ece_has_bins_of_equal_mass() -> None:
@@ -258,7 +271,7 @@ def test_an_absent_class_is_named_and_left_out_of_the_macro_mean() -> None:
         assert reasons(absent)[name, "2"] == "no 2 case in this set"
         assert_allclose(found[name, "macro"], (found[name, "0"] + found[name, "1"]) / 2)
         said = next(one.reason for one in score(absent, [name]) if one.row == "macro")
-        assert said == "without 2 (too few or no positives)"
+        assert said == "without 2 (no case)"
     assert not math.isnan(found["specificity", "2"])
 
 

@@ -233,3 +233,43 @@ def test_an_arm_that_treats_is_drawn_as_an_arm() -> None:
     colours = {line.get_label(): line.get_color() for line in drawn.axes[0].get_lines()}
     assert colours["treat all"] == colours["treat none"] == style.SOFT
     assert colours["treat early"] in style.COLOURS
+
+
+def test_the_key_of_forty_arms_leaves_their_panels_as_they_are() -> None:
+    heights = []
+    for count in (2, 40):
+        drawn = trade_offs.roc(points([f"arm {turn} with a rather long name" for turn in range(count)]))
+        drawn.draw_without_rendering()
+        heights.append([axes.get_window_extent().height for axes in drawn.axes])
+        key = drawn.legends[0].get_window_extent()
+        assert not any(key.overlaps(axes.get_window_extent()) for axes in drawn.axes)
+    np.testing.assert_allclose(heights[1], heights[0], rtol=0.1)
+
+
+def test_forty_arms_have_a_pen_each() -> None:
+    drawn = style.pens([f"arm {turn}" for turn in range(40)], "arm 0")
+    assert len(set(drawn.values())) == 40
+
+
+def test_matrices_of_many_arms_go_on_below() -> None:
+    arms, classes = [f"arm {turn}" for turn in range(20)], ["a", "b", "c"]
+    counts = pd.DataFrame([
+        {"arm": arm, "model": model, "truth": t, "decision": d, "count": 3}
+        for model in ("resnet18", "vgg16") for arm in arms for t in classes for d in classes
+    ])  # fmt: skip
+    drawn = confusion.figure(counts, classes)
+    assert drawn.get_size_inches()[0] < 10.5
+    shown = [axes for axes in drawn.axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") for axes in shown] == arms * 2
+
+
+def test_arms_with_a_network_of_their_own_are_told_apart_by_its_name() -> None:
+    pairs, classes = [("codes", "resnet18"), ("pixels", "vgg16")], ["a", "b"]
+    counts = pd.DataFrame([
+        {"arm": arm, "model": model, "truth": t, "decision": d, "count": 3}
+        for arm, model in pairs for t in classes for d in classes
+    ])  # fmt: skip
+    shown = [axes for axes in confusion.figure(counts, classes).axes if axes.get_visible()]
+    assert [(axes.get_title(loc="left"), axes.get_ylabel()) for axes in shown] == pairs
+    assert all(axes.yaxis.get_tick_params()["labelleft"] for axes in shown)
+    assert all(axes.xaxis.get_tick_params()["labelbottom"] for axes in shown)

@@ -16,10 +16,13 @@ import secondread as sr
 from models.tiny_bundle import discs, opened, tiny_bundle
 from secondread.core.errors import BadData, Leak, WrongRequest
 from secondread.core.files import sha256_of_bytes
+from secondread.metrics.cases import cases
 from secondread.metrics.claims import FEWEST
+from secondread.metrics.defended import scores_with_intervals
+from secondread.metrics.resampling import resampling
 from secondread.proving import Proof
 from secondread.proving import readings as readings_module
-from secondread.proving.claims import Claim, outcome_of
+from secondread.proving.claims import Claim, claims_of, outcome_of
 
 CLASSES = ["normal", "pneumonia"]
 N = 160
@@ -167,6 +170,36 @@ def test_of_many_labels_what_nobody_said_is_not_judged(tmp_path: Path) -> None:
     assert proof.claims["class"].tolist() == names
     assert proof.claims["verdict"].tolist()[2] == "too few cases"  # nobody said anything of effusions
     assert proof.readings["y_Effusion"].isna().all()
+
+
+def test_a_mean_over_the_classes_is_not_judged_where_one_of_them_is_missing(tmp_path: Path) -> None:
+    """Normal against covid is another question than all three, and may well be the easier one."""
+    names, drawn = ["normal", "covid-19", "pneumonia"], np.random.default_rng(0)
+    metrics = [row | {"class": "macro"} for row in promising(auroc=(0.9, 0.89, 0.91))]
+    card = opened(tmp_path / "b", task="multiclass", classes=names, metrics=metrics, fitted_on=[]).card
+    for there, verdict in (([0, 1, 2], "better"), ([0, 1], "too few cases")):
+        truth = np.eye(3)[np.repeat(there, 40)]
+        some = cases(truth, truth + 0.1 * drawn.random(truth.shape), task="multiclass", classes=names)
+        draws = resampling(None, truth, replicates=50)
+        told = claims_of(card, scores_with_intervals(some, draws, ["auroc"]), some, draws, 0.05)
+        assert [one.verdict for one in told] == [verdict]
+
+
+def test_a_promise_at_another_confidence_is_held_against_at_ours(tmp_path: Path) -> None:
+    """An interval of 60 % is not half as wide as one of 95 %."""
+    truth = np.eye(2)[np.repeat([0, 1], 40)]
+    some = cases(truth, truth * 0.2 + 0.4 + 0.3 * np.random.default_rng(0).random((80, 2)), task="binary")
+    draws = resampling(None, truth, replicates=50)
+    scores = scores_with_intervals(some, draws, ["auroc"])
+    wide = []
+    for folder, said in (("old", {}), ("same", {"confidence": 0.95}), ("less", {"confidence": 0.6})):
+        metrics = [row | {"class": "1"} | said for row in promising(auroc=(0.8, 0.75, 0.85))]
+        card = opened(tmp_path / folder, classes=["0", "1"], metrics=metrics, fitted_on=[]).card
+        (told,) = claims_of(card, scores, some, draws, 0.05)
+        wide.append((told.promised[2] - told.promised[1], told.difference[2] - told.difference[1]))
+    assert wide[0] == wide[1] == (pytest.approx(0.1), wide[0][1])  # a card that does not say: as all did
+    assert wide[2][0] == pytest.approx(0.1 * 1.959964 / 0.841621)
+    assert wide[2][1] > wide[0][1]
 
 
 def claim(low: float, high: float, patients: int = 100, margin: float = 0.05) -> Claim:

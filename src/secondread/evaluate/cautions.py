@@ -6,7 +6,7 @@ import math
 
 from secondread.evaluate.lookup import Lookup
 from secondread.evaluate.record import Record
-from secondread.metrics.cases import MIN_POSITIVES
+from secondread.metrics.cases import MIN_CASES
 from secondread.pages.numbers import metric_word
 from secondread.pages.sentences import Piece, Sentence, Setting
 from secondread.pages.tables import Name
@@ -41,7 +41,7 @@ def _few_cases(record: Record, look: Lookup) -> list[Sentence]:
     if record.task == "multilabel":
         return []
     counted = {name: look.cohort("test", "positives", name) for name in record.classes}
-    few = [(name, number) for name, number in counted.items() if 0 < number.value < MIN_POSITIVES]
+    few = [(name, number) for name, number in counted.items() if 0 < number.value < MIN_CASES]
     if not few:
         return []
     pieces: list[Piece | Setting] = []

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from secondread.evaluate.record import Record
-from secondread.metrics.cases import MIN_POSITIVES
+from secondread.metrics.cases import MIN_CASES
 from secondread.metrics.catalogue import METRICS
 from secondread.pages.numbers import Number
 from secondread.pages.tables import Cell, Interval, Name, Verdict, Whisker
@@ -42,9 +42,11 @@ class Lookup:
         return Number(float(found["value"]), 0, kind="count")
 
     def rare(self, split: str) -> list[str]:
-        """Classes that take no part in the means: absent, or labels with too few positives."""
-        least = MIN_POSITIVES if self.record.task == "multilabel" else 1
-        return [name for name in self.record.classes if self.cohort(split, "positives", name).value < least]
+        """Classes that take no part in the means: absent, or labels with too few cases on a side."""
+        told = {name: self._rows["all", "all", split, "positives", name] for name in self.record.classes}
+        if self.record.task != "multilabel":
+            return [name for name, row in told.items() if row["value"] < 1]
+        return [name for name, row in told.items() if min(row["value"], row["n"] - row["value"]) < MIN_CASES]
 
     def headline(self, metric: str) -> str:
         if metric == "expected_cost":

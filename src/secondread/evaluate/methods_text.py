@@ -216,7 +216,9 @@ def statistics(record: Record) -> str:
         f"The primary metric was {metric_word(look.primary)} ({look.headline(look.primary)}). Intervals ({level}) are "
         "DeLong's on the logit scale for the AUROC of a class and Wilson's for shares where each patient has one "
         f"image, otherwise from {e.bootstrap:,} bootstrap draws of patients with all their images, shared by all "
-        "trials, stratified by class.",
+        f"trials, stratified by {'the rarest label of a patient' if record.task == 'multilabel' else 'class'}. Draws "
+        "so keep the class mix of the test rows: intervals of what depends on it, such as precision, average "
+        "precision and F1, hold for this mix.",
         *[WITHIN_FOLDS][: record.folded],
         *[MEANS][: any(len(record.evidence.trainings(*pair)) > 1 for pair in record.evidence.pairs)],
         *[_compared(record)][: not record.comparisons.empty],

@@ -7,7 +7,8 @@ import pandas as pd
 from secondread.evaluate.gallery import Gallery
 from secondread.evaluate.lookup import Lookup, interval_of, names, records
 from secondread.evaluate.record import Record
-from secondread.evaluate.result_tables import apart
+from secondread.evaluate.result_tables import MEANS, apart
+from secondread.evaluate.subsets import values_not_shown
 from secondread.pages import forest
 from secondread.pages.blocks import Block, Folded, Heading, Section, Tabled, Words, short_or_folded
 from secondread.pages.numbers import metric_title
@@ -28,7 +29,7 @@ FEW = "A dash: fewer than ten cases on a side, too few for a number."
 def subset_tables(record: Record) -> list[Table]:
     """The tables of this section, as far as there is anything to tell."""
     found = [
-        apart(record, "test: ", "table-subgroups", "Subgroups of the test set", FEW),
+        apart(record, "test: ", "table-subgroups", "Subgroups of the test set", f"{FEW}{_not_shown(record)}"),
         apart(
             record, "left out: ", "table-left-out", "Read as if new: calibration and thresholds without this part", FEW
         ),
@@ -49,7 +50,7 @@ def subsets_section(record: Record, gallery: Gallery) -> Section:
         title = f"{metric_title(Lookup.of(record).primary)} by subgroup"
         blocks += [Heading("Subgroups"), gallery.show(
             "subgroups", title, "One training: the picked trial with its other folds (and the baseline's of the same "
-            "network and seed). Overlapping lines do not prove that groups are served alike.",
+            f"network and seed). Overlapping lines do not prove that groups are served alike.{_alike(groups)}",
             lambda: forest.figure(drawn, title, zero=None),
         ), Folded("The same as a table", [Tabled(groups)])]  # fmt: skip
     if left := tables.get("table-left-out"):
@@ -63,6 +64,18 @@ def subsets_section(record: Record, gallery: Gallery) -> Section:
     if not blocks:
         blocks.append(_small("Nothing is known about sex, age, view or site of these images."))
     return Section("subgroups", "Subgroups, shift and prevalence", blocks)
+
+
+def _not_shown(record: Record) -> str:
+    """Of which columns some values are no subgroup here."""
+    rows = record.rows.reindex(record.picked_trial.predicted.test.row_ids)
+    left = {column: values_not_shown(rows, column) for column in record.study.evaluate.subgroups}
+    return "".join(f" Of {column} {number} rarer values are not shown." for column, number in left.items() if number)
+
+
+def _alike(groups: Table) -> str:
+    """A caution where the means of the groups are over other labels."""
+    return " Means are over labels with enough cases in the group (see the table)." * (MEANS in groups.note)
 
 
 def _small(text: str) -> Words:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from secondread.evaluate.lookup import SPECIAL, Lookup, comparison_cells, interval_of, names, records
 from secondread.evaluate.record import Record
+from secondread.metrics.scores import left_out_of
 from secondread.models.chosen import TOGETHER
 from secondread.pages.numbers import Number, count, metric_title
 from secondread.pages.tables import Cell, Interval, Name, Table, Whisker
@@ -106,18 +108,22 @@ def differences(record: Record) -> Table:
     caption = f"{metric_title(look.primary)} on test: difference to {record.baseline}"
     note = (
         "Positive: the arm is higher. p: paired test on the same test rows; corrected by Holm over all rows of this "
-        "table. Smallest shown: the true difference that four of five such test sets would show if it "
-        "were the only one compared. "
-        f"{FALSE_CLAIM}"
+        f"table. {SMALLEST} {_false_claim('arm')}"
     )
     return Table("table-differences", caption, ["Arm", "Model", *COMPARED], body, note)
 
 
 COMPARED = ("Difference", "", "p", "p corrected", "Smallest shown", "False claim", "Verdict")
-FALSE_CLAIM = (
-    "False claim: probability that the arm is not the more accurate one, whatever the metric of the row "
-    "(Christodoulou and others, 2025)."
+SMALLEST = (
+    "Smallest shown: the true difference that four of five such test sets would show if it were the only one compared."
 )
+
+
+def _false_claim(who: str) -> str:
+    return (
+        f"False claim: probability that the {who} is not the more accurate one, whatever the metric of the row, with "
+        "images taken for independent (Christodoulou and others, 2025)."
+    )
 
 
 def other_differences(record: Record) -> Table:
@@ -130,7 +136,7 @@ def other_differences(record: Record) -> Table:
     caption = f"Every other metric on test: difference to {record.baseline}"
     note = (
         "Corrected by Holm within each metric. Log loss, Brier score, ECE and Hamming loss are better when lower. "
-        f"{FALSE_CLAIM}"
+        f"{_false_claim('arm')}"
     )
     return Table("table-differences-all", caption, ["Metric", "Arm", "Model", *COMPARED], body, note)
 
@@ -156,7 +162,9 @@ def models_compared(record: Record) -> Table:
     rows = records(c[(c["arm"] == c["baseline"]) & c["model"].str.contains(" vs ", regex=False)])
     reach = _reach(rows)
     body = [[*names(row["arm"], row["model"]), *comparison_cells(row, reach)] for row in rows]
-    note = "Positive: the first network is higher. Corrected by Holm within each arm."
+    note = (
+        f"Positive: the first network is higher. Corrected by Holm within each arm. {SMALLEST} {_false_claim('first')}"
+    )
     caption = f"{metric_title(Lookup.of(record).primary)} on test: networks against each other"
     return Table("table-models", caption, ["Arm", "Networks", *COMPARED], body, note)
 
@@ -176,7 +184,31 @@ def apart(record: Record, prefix: str, name: str, caption: str, note: str = "") 
         told: list[Cell] = [_cell(found.get(metric)) for metric in metrics]
         rows.append([*names(str(split).removeprefix(prefix).strip(": "), str(arm), str(model)), images, *told])
     columns = ["Part", "Arm", "Model", "Images", *map(metric_title, metrics)]
-    return Table(name, caption, columns, rows, note)
+    return Table(name, caption, columns, rows, f"{note} {without_rare(own, record.classes)}".strip())
+
+
+MEANS = "Means leave out labels with fewer than ten cases on a side there."
+
+
+def without_rare(scores: pd.DataFrame, classes: Sequence[str]) -> str:
+    """Which labels the means of some parts leave out, and of which parts; empty where each mean has all of them."""
+    parts_of: dict[str, dict[str, None]] = {}
+    for split, method in zip(scores["split"], scores["method"], strict=True):
+        if left := left_out_of(str(method)):
+            parts_of.setdefault(left, {})[str(split).partition(": ")[2] or str(split)] = None
+    told = "; ".join(f"{_shorter(left, classes)}: {', '.join(parts)}" for left, parts in parts_of.items())
+    return f"{MEANS} {told[:1].upper()}{told[1:]}." if told else ""
+
+
+def _shorter(left: str, classes: Sequence[str]) -> str:
+    """The labels that a mean leaves out, or those it is over where they are fewer."""
+    rest, kept = f"{left}, ", []
+    for name in classes:
+        if rest.startswith(f"{name}, "):
+            rest = rest.removeprefix(f"{name}, ")
+        else:
+            kept.append(name)
+    return f"without {left}" if 2 * len(kept) >= len(classes) else f"over {', '.join(kept)} alone"
 
 
 def result_tables(record: Record) -> list[Table]:
@@ -207,8 +239,8 @@ def _what(record: Record) -> str:
 def _note(record: Record, split: str = "test") -> str:
     level = f"{100 * record.study.evaluate.confidence:g} %"
     rare = Lookup.of(record).rare(split) if record.task != "binary" else []
-    least = "ten positives" if record.task == "multilabel" else "a case"
-    without = f" Means leave out what has less than {least} on {SPLIT_WORDS[split]}: {', '.join(rare)}." if rare else ""
+    least = "fewer than ten cases on a side" if record.task == "multilabel" else "no case"
+    without = f" Means leave out what has {least} on {SPLIT_WORDS[split]}: {', '.join(rare)}." if rare else ""
     return (
         f"Under each value its {level} interval; the method of each is a column of scores.csv. Thresholds and "
         "calibration were fitted on validation and frozen. The shaded line is the one picked on validation."

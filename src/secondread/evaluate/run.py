@@ -15,7 +15,7 @@ from secondread.core.studydir import StudyDir, Unit, needed
 from secondread.core.tables import read_dataset
 from secondread.core.trials import trials
 
-VERSION = 6
+VERSION = 7
 """Raised when the same predictions would give other numbers or another report."""
 
 

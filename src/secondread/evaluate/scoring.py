@@ -23,7 +23,7 @@ from secondread.metrics.catalogue import METRICS
 from secondread.metrics.defended import ENDS, opened, right, scores_with_intervals
 from secondread.metrics.intervals import at_the_edge, bca, percentile
 from secondread.metrics.resampling import Resampling, replicates_of
-from secondread.metrics.scores import Score, counts, expected_cost
+from secondread.metrics.scores import Score, counts, expected_cost, why
 from secondread.metrics.scores import score as plain_scores
 from secondread.metrics.treatment import patients_and_seeds
 
@@ -220,7 +220,8 @@ def over_members(pool: Pool, study: Study) -> list[Score]:
             reason = "not defined in every training"
             scores.append(Score(metric, row, value, n=n, reason=reason))
             continue
-        one = centred(Score(metric, row, value, float(low), float(high), n, method), drawn, study)
+        said = "; ".join(dict.fromkeys(filter(None, (why(m.cases, metric, row, value) for m in pool.members))))
+        one = centred(Score(metric, row, value, float(low), float(high), n, method, said), drawn, study)
         scores.append(_opened(bounded(one, task), pool, study))
         spread = float(values.std(ddof=1))
         scores.append(Score(f"{metric}_sd", row, spread, n=count, method="standard deviation over trainings"))

@@ -144,12 +144,9 @@ def prevalence_rows(one: Judged, scores: list[Row], study: Study) -> list[Row]:
 
 def groups_of(rows: pd.DataFrame, column: str) -> Groups:
     """The subgroups of a column: its values, or bands of age; none when the column says nothing or one thing only."""
-    said_in = [
-        name for name in (column, f"x_{column}", *ALSO.get(column, ())) if name in rows and rows[name].notna().any()
-    ]
-    if not said_in:
+    column = _said_in(rows, column)
+    if not column:
         return []
-    column = said_in[0]
     if column == "age":
         age = rows["age"].to_numpy(dtype=float)
         bands = [(name, (age >= low) & (age < high)) for low, high, name in AGE_BANDS]
@@ -158,6 +155,19 @@ def groups_of(rows: pd.DataFrame, column: str) -> Groups:
         said = np.array([_text(value) for value in rows[column]], dtype=object)
         found = [(value, said == value) for value in _kept(said)]
     return found if len(found) > 1 else []
+
+
+def values_not_shown(rows: pd.DataFrame, column: str) -> int:
+    """How many values of a column are left aside because others are more frequent."""
+    column = _said_in(rows, column)
+    values = 0 if column in ("", "age") else len({_text(value) for value in rows[column]} - {""})
+    return max(0, values - MOST_GROUPS)
+
+
+def _said_in(rows: pd.DataFrame, column: str) -> str:
+    """The column of the rows that says it, empty where none does."""
+    names = (column, f"x_{column}", *ALSO.get(column, ()))
+    return next((name for name in names if name in rows and rows[name].notna().any()), "")
 
 
 def _text(value: object) -> str:
@@ -195,14 +205,23 @@ def headlines(scores: Iterable[Score], cases: Cases) -> list[Score]:
 
 
 def _unless_few(score: Score, cases: Cases) -> Score:
-    """No number where the class has fewer than ten cases on a side: the count is all that can be said."""
+    """No number where the class has fewer than ten cases on a side: the count is all that can be said.
+
+    A mean over labels leaves the rare ones out itself, and says so.
+    """
+    of_labels = score.row not in cases.classes and not cases.exclusive
+    if score.metric == "accuracy" or of_labels or min(_sides(score, cases)) >= FEWEST:
+        return score
+    return Score(score.metric, score.row, math.nan, n=score.n, reason=f"fewer than {FEWEST} cases on a side")
+
+
+def _sides(score: Score, cases: Cases) -> list[int]:
+    """Cases with and without the class, or with and without each class of a mean, as far as the score rests on them."""
     k = cases.column(score.row)
-    sides = [cases.positives[k], cases.negatives[k]] if k is not None else [*cases.positives, *cases.negatives]
-    if score.metric in ("recall", "specificity") and k is not None:
-        sides = [cases.positives[k] if score.metric == "recall" else cases.negatives[k]]
-    if score.metric != "accuracy" and min(sides) < FEWEST:
-        return Score(score.metric, score.row, math.nan, n=score.n, reason=f"fewer than {FEWEST} cases on a side")
-    return score
+    if k is None:
+        return [*cases.positives, *cases.negatives]
+    present, absent = cases.positives[k], cases.negatives[k]
+    return {"recall": [present], "specificity": [absent]}.get(score.metric, [present, absent])
 
 
 def _families(one: Judged, rows: pd.DataFrame) -> tuple[str, NDArray[np.object_], NDArray[np.object_]]:

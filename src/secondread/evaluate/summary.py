@@ -59,7 +59,7 @@ def networks(record: Record, look: Lookup) -> list[Sentence]:
 
 def compared(record: Record, look: Lookup) -> Sentence:
     evidence = record.evidence
-    arms, models = (listed(Name(name) for name in found) for found in (evidence.arms, evidence.models))
+    arms, models = _first_of(evidence.arms), _first_of(evidence.models)
     pieces: list[Piece] = [*arms, ", each with " if len(evidence.arms) > 1 else " with ", *models, ": "]
     pieces += _counted(look.cohort("all", "trials"), "trial")
     if look.cohort("test", "images").value == 0:
@@ -72,6 +72,14 @@ def compared(record: Record, look: Lookup) -> Sentence:
     several = len({(one.trial.repeat, one.trial.fold) for one in evidence.trials}) > 1
     unseen = ", each read only by trainings that had not seen it." if several else " that no training saw."
     return Sentence("Compared.", [*pieces, unseen])
+
+
+def _first_of(names: list[str]) -> list[Any]:
+    """The names, or the first of very many and how many more there are."""
+    if len(names) <= MOST_NAMED + 1:
+        return listed(Name(name) for name in names)
+    more: Any = Setting(f"{len(names) - MOST_NAMED} more")
+    return listed([*map(Name, names[:MOST_NAMED]), more])
 
 
 def picked(record: Record, look: Lookup) -> Sentence:
@@ -232,7 +240,7 @@ def inherited(record: Record) -> list[Banner]:
     return [one for one in banners(record) if own or not one.title.startswith(MARK)]
 
 
-MOST_NETWORKS = 6
+MOST_NETWORKS, MOST_NAMED = 6, 12
 LEAKY = (
     "Test images, their duplicates or their patients could reach the training. No number here tells how the models do "
     "on new patients."

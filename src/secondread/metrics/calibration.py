@@ -172,7 +172,8 @@ def _fit_exclusive(
     if fewest >= FEWEST:
         heat = fitting.temperature(z, y, shift)
     else:
-        notes.append(f"temperature left at 1: a class has {fewest} validation cases, fewer than {FEWEST}")
+        rests = ", and the thresholds rest on few cases" * (rule.name != "argmax" and fewest >= 1)
+        notes.append(f"temperature left at 1{rests}: a class has {fewest} validation cases, fewer than {FEWEST}")
     p = np.asarray(softmax(z / heat + shift, axis=1)) if len(z) else z
     cuts = np.full(len(classes), 1 / len(classes))
     if rule.name != "argmax" and fewest >= 1:
@@ -194,7 +195,8 @@ def _fit_labels(
         fewest = int(min(truth.sum(), (1 - truth).sum()))
         line = fitting.platt(of_label, truth, shift[k]) if fewest >= FEWEST else fitting.Line(1.0, 0.0)
         if fewest < FEWEST:
-            notes.append(f"{name}: calibration left as it is ({fewest} cases on one side, fewer than {FEWEST})")
+            rests = ", and the threshold rests on few" * (rule.name != "argmax" and fewest >= 1)
+            notes.append(f"{name}: calibration left as it is{rests} ({fewest} cases on one side, fewer than {FEWEST})")
         elif line.slope <= 0:
             notes.append(f"{name}: calibration left as it is (higher logits do not mean more positives)")
             line = fitting.Line(1.0, 0.0)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.floating]
 AVERAGES = ("overall", "macro", "micro", "weighted", "chexpert_five")
-MIN_POSITIVES = 10
-"""A label with fewer positives takes no part in a multi-label macro mean."""
+MIN_CASES = 10
+"""A label with fewer on either side takes no part in a multi-label macro mean."""
 CHEXPERT_FIVE = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
 
 
@@ -87,9 +87,10 @@ class Cases:
 
     @cached_property
     def eligible(self) -> NDArray[np.bool_]:
-        """[K]: takes part in the macro mean: present at all; of many labels, with `MIN_POSITIVES` positives."""
-        least = 1 if self.exclusive else MIN_POSITIVES
-        return np.asarray(self.positives >= least)
+        """[K]: takes part in the macro mean: present at all; of many labels, with `MIN_CASES` on either side."""
+        if self.exclusive:
+            return np.asarray(self.positives >= 1)
+        return np.asarray(np.minimum(self.positives, self.negatives) >= MIN_CASES)
 
     @cached_property
     def chexpert_five(self) -> NDArray[np.int64]:

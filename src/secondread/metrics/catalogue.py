@@ -3,7 +3,7 @@
 Conventions. Per class means one class against the rest. Of two exclusive classes the second is the positive one, and
 the headline of precision, recall, specificity, F1, AUROC and average precision refers to it. A class that is absent
 from the set has NaN; a class that is present but never decided for has precision 0 (as scikit-learn). The macro mean
-is over classes that are present; of many labels, over those with at least ten positives.
+is over classes that are present; of many labels, over those with at least ten cases on either side.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from secondread.core.errors import BadData
 from secondread.metrics.cases import Cases
 from secondread.metrics.catalogue import METRICS
 from secondread.metrics.delong import Difference
+from secondread.metrics.intervals import ROUNDING
 from secondread.metrics.resampling import Resampling, patient_numbers, replicates_of
 from secondread.metrics.scores import Key, measure
 from secondread.metrics.tally import Sums, tally
@@ -52,13 +53,15 @@ def paired_bootstrap(
     The interval is symmetric: value ± the quantile of |replicate − value|; p is the share of replicates that stray as
     far from the value as the value is from 0, so p < 1 − confidence exactly when the interval leaves 0 out. Deviations
     are widened by √(c / (c − 1)), c = `clusters` patients in the smallest class that the metric rests on, because a
-    bootstrap of few patients is too narrow by that much.
+    bootstrap of few patients is too narrow by that much. Where all are rounding, the error is 0.
     """
     moved = first_B - second_B
     moved = moved[np.isfinite(moved)]
     if len(moved) == 0 or not np.isfinite(value):
         return Difference(np.nan, np.nan, np.nan, np.nan, np.nan, "paired bootstrap")
     strays = np.abs(moved - value) * np.sqrt(max(clusters, 2) / max(clusters - 1, 1))
+    if strays.max() <= ROUNDING * max(1.0, abs(value)):
+        strays = np.zeros_like(strays)
     half = float(np.quantile(strays, confidence, method="higher"))
     p = 1.0 if value == 0 else float((1 + (strays >= abs(value)).sum()) / (len(strays) + 1))
     se = float(np.sqrt((strays**2).mean()))

@@ -221,13 +221,17 @@ def compare(
 def opened_difference(one: Difference, metric: str, fewest: int, confidence: float = 0.95) -> Difference:
     """A difference that nothing moves (both models without an error): as far to both sides as `opened` would go.
 
-    fewest: patients on the smallest side of any class. Any other difference stays as it is.
+    fewest: patients on the smallest side of any class. p: the level at which such an interval would reach 0; of a
+    difference beyond half of what the metric spans, no less than if all of `fewest` patients spoke for one model.
+    Any other difference stays as it is.
     """
     if one.se != 0 or metric not in ENDS:
         return one
     least, most = ENDS[metric]
     reach = (most - least) * (1 - at_the_edge(1.0, fewest, confidence)[0])
-    return replace(one, low=one.value - reach, high=one.value + reach)
+    moved = min(abs(one.value) / (most - least), 0.5)
+    p = min(1.0, 2 * (1 - moved) ** max(fewest, 1))
+    return replace(one, low=one.value - reach, high=one.value + reach, p=float(np.fmax(p, one.p)))
 
 
 def _same_cases(first: Cases, second: Cases) -> None:

@@ -70,7 +70,7 @@ def delong(scores: Vector, present: NDArray[np.bool_], confidence: float = 0.95)
 
 
 def paired_delong(first: Vector, second: Vector, present: NDArray[np.bool_], confidence: float = 0.95) -> Difference:
-    """Difference of two AUROCs on the same cases. first, second, present [n]."""
+    """Difference of two AUROCs on the same cases. first, second, present [n]. A variance of 0 gives no p but of 0."""
     name = "paired DeLong"
     p, m = int(present.sum()), int((~present).sum())
     if p < 2 or m < 2:
@@ -79,7 +79,7 @@ def paired_delong(first: Vector, second: Vector, present: NDArray[np.bool_], con
     value = float(one[0].mean() - other[0].mean())
     se = float(np.sqrt((one[0] - other[0]).var(ddof=1) / p + (one[1] - other[1]).var(ddof=1) / m))
     if se == 0:
-        return Difference(value, value, value, 0.0, 1.0 if value == 0 else 0.0, name)
+        return Difference(value, value, value, 0.0, 1.0 if value == 0 else np.nan, name)
     half = norm.ppf(0.5 + confidence / 2) * se
     return Difference(value, value - half, value + half, se, float(2 * norm.sf(abs(value) / se)), name)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from scipy.stats import norm
+
 
 def difference_of_independent(
     first: tuple[float, float, float], second: tuple[float, float, float]
@@ -18,3 +20,15 @@ def difference_of_independent(
     low = a - b - math.hypot(a - a_low, b_high - b)
     high = a - b + math.hypot(a_high - a, b - b_low)
     return a - b, low, high
+
+
+def at_confidence(
+    estimate: tuple[float, float, float], given: float, wanted: float, ends: tuple[float, float] = (0.0, 1.0)
+) -> tuple[float, float, float]:
+    """A value with its interval at another confidence than it was given at: each side in proportion to the normal
+    quantile, within `ends`."""
+    value, low, high = estimate
+    if given == wanted:
+        return estimate
+    reach = float(norm.ppf(0.5 + wanted / 2) / norm.ppf(0.5 + given / 2))
+    return value, max(ends[0], value - reach * (value - low)), min(ends[1], value + reach * (high - value))

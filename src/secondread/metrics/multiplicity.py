@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from secondread.metrics.intervals import ROUNDING
+
 Vector = NDArray[np.float64]
 
 
@@ -47,7 +49,7 @@ def max_t(values_M: Vector, replicates_MB: Vector, clusters: int, confidence: fl
         return Simultaneous(np.repeat(unknown[:, None], 2, axis=1), unknown, float("nan"))
     strays = (replicates_MB[:, usable] - values_M[:, None]) * np.sqrt(max(clusters, 2) / max(clusters - 1, 1))
     se = np.sqrt((strays**2).mean(axis=1))
-    varies = se > 0
+    varies = se > ROUNDING * np.maximum(1.0, np.abs(values_M))
     safe = np.where(varies, se, 1.0)
     if not varies.any():
         unclear = np.where(values_M == 0, 1.0, np.nan)

@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from secondread.core.errors import WrongRequest
-from secondread.metrics.cases import MIN_POSITIVES, Cases
+from secondread.metrics.cases import MIN_CASES, Cases
 from secondread.metrics.catalogue import METRICS, Metric
 from secondread.metrics.tally import Sums, Tally, ratio, tally
 
 Key = tuple[str, str]
 """(metric, row); the row is a class name or one of `cases.AVERAGES`."""
+MEANS_OF_ELIGIBLE = ("macro", "weighted")
+NO_CASE, FEW_CASES = "no case", f"fewer than {MIN_CASES} cases on a side"
+"""Why a class takes no part in a mean."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def why(cases: Cases, metric: str, row: str, value: float) -> str:
     """The reason for a value that is NaN or a convention; empty when there is nothing to say."""
     k = cases.column(row)
     if not math.isnan(value):
-        return _convention(cases, metric, k)
+        return _convention(cases, metric, row)
     unread = int(cases.unread.sum() if k is None else cases.unread[k])
     if unread:
         return (
@@ -131,21 +134,28 @@ def why(cases: Cases, metric: str, row: str, value: float) -> str:
             return f"no fold has both {row} and other cases"
         return f"every case of this set is {row}" if cases.negatives[k] == 0 else "not defined here"
     if not cases.eligible.any():
-        return f"no label has {MIN_POSITIVES} positives"
+        return f"no label has {MIN_CASES} cases on either side"
     alone = [name for name, absent in zip(cases.classes, cases.negatives == 0, strict=True) if absent]
     return f"every case of this set is {alone[0]}" if alone else "not defined here"
 
 
-def _convention(cases: Cases, metric: str, k: int | None) -> str:
+def _convention(cases: Cases, metric: str, row: str) -> str:
+    k = cases.column(row)
     if metric == "precision" and k is not None and cases.decided[:, k].sum() == 0:
         return "never decided for: precision counted as 0"
     if metric == "mcc" and k is None and cases.exclusive:
         constant = (cases.decided > 0).any(axis=0).sum() == 1 or (cases.truth > 0).any(axis=0).sum() == 1
         return "decisions or truth are constant: 0 by convention" if constant else ""
-    if k is None and metric in {"precision", "recall", "f1", "auroc", "average_precision", "balanced_accuracy"}:
+    if row in MEANS_OF_ELIGIBLE or (metric, row) == ("balanced_accuracy", "overall"):
         left = [name for name, fine in zip(cases.classes, cases.eligible, strict=True) if not fine]
-        return f"without {', '.join(left)} (too few or no positives)" if left else ""
+        return f"without {', '.join(left)} ({NO_CASE if cases.exclusive else FEW_CASES})" if left else ""
     return ""
+
+
+def left_out_of(method: str) -> str:
+    """The labels that a multi-label mean leaves out, as the method of its score says; empty where it has all."""
+    _, _, told = method.partition("without ")
+    return told.removesuffix(f" ({FEW_CASES})") if told.endswith(f" ({FEW_CASES})") else ""
 
 
 def counts(cases: Cases) -> list[Counts]:

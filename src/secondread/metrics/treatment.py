@@ -17,6 +17,8 @@ Vector = NDArray[np.float64]
 LOG_RATIOS = (-14.0, 14.0)
 """Where the ratio of a block's variance to the rest is searched, as logarithms."""
 SMALLEST_VARIANCE = 1e-20
+NO_SPREAD = 1e-9
+"""Of the scores, or of their difference: an error as small is that of the arithmetic, not of trainings."""
 
 
 def nadeau_bengio(differences_J: ArrayLike, n_train: int, n_test: int, confidence: float = 0.95) -> Difference:
@@ -82,10 +84,18 @@ def treatment_effect(
     freedom = len(y) - 1 - sum(g.shape[1] - 1 for g in groups) - 1
     if freedom < 1 or len(np.unique(arm)) < 2 or not np.isfinite(y).all():
         return Difference(np.nan, np.nan, np.nan, np.nan, np.nan, name)
-    if np.ptp(y) < 1e-12:
-        return Difference(0.0, 0.0, 0.0, 0.0, 1.0, name)
-    value, se = _mixed_model(y, arm, [g for g in groups if g.shape[1] > 1])
+    groups = [g for g in groups if g.shape[1] > 1]
+    explained, rest = _least_squares(y, np.column_stack([np.ones_like(arm), arm, *groups]))
+    if rest <= NO_SPREAD * np.abs(y).max():
+        return _alike(float(explained[1]), name)
+    value, se = _mixed_model(y, arm, groups)
     return _with_t(value, se, freedom, confidence, name)
+
+
+def _least_squares(y: Vector, design: Vector) -> tuple[Vector, float]:
+    """Coefficients, and the root mean square of what they leave."""
+    found = np.asarray(np.linalg.lstsq(design, y, rcond=None)[0], dtype=np.float64)
+    return found, float(np.sqrt(np.mean((y - design @ found) ** 2)))
 
 
 def _mixed_model(y: Vector, arm: Vector, groups: list[Vector]) -> tuple[float, float]:
@@ -127,10 +137,17 @@ def _indicators(names: Sequence[str]) -> Vector:
 
 
 def _with_t(value: float, se: float, freedom: int, confidence: float, name: str) -> Difference:
-    if se == 0:
-        return Difference(value, value, value, 0.0, 1.0 if value == 0 else 0.0, name)
+    if se <= NO_SPREAD * abs(value):
+        return _alike(value, name)
     half = float(student.ppf(0.5 + confidence / 2, freedom)) * se
     return Difference(value, value - half, value + half, se, float(2 * student.sf(abs(value) / se, freedom)), name)
+
+
+def _alike(value: float, name: str) -> Difference:
+    """The same difference everywhere: nothing says how far chance goes, so there is no interval, nor a p but of 0."""
+    if abs(value) < NO_SPREAD:
+        return Difference(0.0, np.nan, np.nan, 0.0, 1.0, name)
+    return Difference(value, np.nan, np.nan, 0.0, np.nan, f"{name} (the same difference everywhere: no p)")
 
 
 def patients_and_seeds(replicates_SB: Vector, seed: int) -> Vector:

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from secondread.pages.style import blank, nothing, styled, words
 
+WIDEST = 9.2
+"""Inches of matrices side by side; more arms go on below."""
+
 
 @styled
 def figure(counts: pd.DataFrame, classes: Sequence[str]) -> Figure:
@@ -24,19 +27,24 @@ def figure(counts: pd.DataFrame, classes: Sequence[str]) -> Figure:
     if counts.empty:
         return nothing("There are no decisions to count.")
     side = max(1.35, 0.34 * len(classes) + 0.55)
-    drawn = blank(side * len(arms) + 0.75, (side + 0.22) * len(models) + 0.4)
-    grid = drawn.subplots(len(models), len(arms), squeeze=False, sharex=True, sharey=True)
-    for row, model in enumerate(models):
-        for column, arm in enumerate(arms):
-            axes = grid[row][column]
-            here = counts[(counts["model"] == model) & (counts["arm"] == arm)]
-            if here.empty:
-                axes.set_visible(False)
-                continue
-            _matrix(axes, matrix_of(here, classes), classes)
-            axes.set_title(words(arm, 20) if row == 0 else "", fontsize=8)
-            if column == 0:
-                axes.set_ylabel(words(model, 22), fontweight="bold")
+    across = max(1, min(len(arms), int(WIDEST // side)))
+    lines = [(model, arms[at : at + across]) for model in models for at in range(0, len(arms), across)]
+    drawn = blank(side * across + 0.75, (side + 0.22) * len(lines) + 0.4)
+    grid = drawn.subplots(len(lines), across, squeeze=False, sharex=True, sharey=True)
+    there = set(zip(counts["model"], counts["arm"], strict=True))
+    held = [[(model, arm) in there for arm in of_line] + [False] * (across - len(of_line)) for model, of_line in lines]
+    for (row, column), axes in np.ndenumerate(grid):
+        if not held[row][column]:
+            axes.set_visible(False)
+            continue
+        model, arm = lines[row][0], lines[row][1][column]
+        _matrix(axes, matrix_of(counts[(counts["model"] == model) & (counts["arm"] == arm)], classes), classes)
+        above, below = ([one[column] for one in part] for part in (held[:row], held[row + 1 :]))
+        if across < len(arms) or not any(above):
+            axes.set_title(words(arm, min(20, int(side / 0.095))), fontsize=8)
+        first = not any(held[row][:column])
+        axes.set_ylabel(words(model, 22) if first else "", fontweight="bold")
+        axes.tick_params(labelleft=first, labelbottom=not any(below))
     drawn.supxlabel("decision", fontsize=8)
     drawn.supylabel("truth", fontsize=8)
     return drawn

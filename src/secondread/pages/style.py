@@ -25,11 +25,13 @@ INK, SOFT, FAINT, PAPER = "#1c2126", "#66707a", "#d5dade", "#ffffff"
 """Text and axes, secondary text, grid, background. The report replaces the first three in dark mode."""
 GOOD, BAD, NEUTRAL = "#0072b2", "#d55e00", "#7a838b"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#5b4a9e")
-DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
+DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.2, 1, 1.2)), (0, (3, 1, 1, 1, 1, 1)))
 MARKERS = "osD^vPX*"
 
 LARGER = {1: 1.45, 2: 1.25, 3: 1.12}
 """Panels of a figure that has this few."""
+LEGEND_LINE, LEGEND_LINES = 0.16, 2
+"""Inches of a line of the key, and the lines that the height of every figure has room for."""
 RC: Any = {
     "font.size": 8.0, "text.color": INK, "text.parse_math": False,
     "axes.labelsize": 8.0, "axes.titlesize": 8.5, "axes.titleweight": "bold", "axes.titlelocation": "left",
@@ -165,7 +167,11 @@ def legend_below(figure: Figure, axes: Sequence[Axes], most: int = 6) -> None:
             known.setdefault(label, handle)
     if known:
         entry = 0.6 + 0.062 * max(len(label) for label in known)  # inches: the handle, then letters of 7.5 points
-        columns = max(1, min(most, len(known), int(figure.get_size_inches()[0] / entry)))
+        width, height = figure.get_size_inches()
+        columns = max(1, min(most, len(known), int(width / entry)))
+        lines = -(-len(known) // columns)
+        # a longer key makes the figure taller, not its panels flatter
+        figure.set_size_inches(width, height + LEGEND_LINE * max(0, lines - LEGEND_LINES))
         figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=columns)
 
 

@@ -10,10 +10,11 @@ from typing import Any, Literal
 from secondread.metrics.cases import Cases
 from secondread.metrics.claims import FEWEST, Verdict
 from secondread.metrics.defended import patients_behind
-from secondread.metrics.independent import difference_of_independent
+from secondread.metrics.independent import at_confidence, difference_of_independent
 from secondread.metrics.resampling import Resampling
 from secondread.metrics.scores import Score
 from secondread.models.bundle.card import BundleCard
+from secondread.proving.judged import CONFIDENCE
 
 Outcome = Literal["holds", "does not hold", "not shown", "nothing was promised"]
 
@@ -81,8 +82,10 @@ def claims_of(card: BundleCard, scores: Sequence[Score], cases: Cases, drawn: Re
         told, own = promised.get(key), here.get(key)
         if told is None or own is None or None in (told["value"], told["low"], told["high"]):
             continue
-        pair = (told["value"], told["low"], told["high"]), (own.value, own.low, own.high)
-        behind = patients_behind(cases, own, drawn)
+        written = (told["value"], told["low"], told["high"])
+        pair = at_confidence(written, told.get("confidence", CONFIDENCE), CONFIDENCE), (own.value, own.low, own.high)
+        # a mean over the classes that happen to be here is not the one that was promised
+        behind = 0 if cases.column(own.row) is None and not cases.eligible.all() else patients_behind(cases, own, drawn)
         found.append(Claim(*key, *pair, difference_of_independent(pair[1], pair[0]), behind, margin))
     return found
 

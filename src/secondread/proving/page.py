@@ -8,6 +8,7 @@ from secondread.evaluate.gallery import Gallery
 from secondread.evaluate.lookup import interval_of, records
 from secondread.evaluate.part_cases import browser_data, sample_rows
 from secondread.evaluate.part_data import audit_blocks
+from secondread.evaluate.result_tables import without_rare
 from secondread.images.cache import PixelCache
 from secondread.models.bundle import Bundle
 from secondread.pages import confusion, forest, pictures, trade_offs
@@ -22,10 +23,10 @@ from secondread.proving.judged import Judged
 
 BAND = "Bands: 95 % of bootstrap curves over patients, at each point."
 MARGIN = (
-    "Promised: the test scores on the bundle's card. Differences: here minus promised, for independent sets (Zou and "
-    "Donner, 2008). Patients: here, of the class that the figure rests on. It holds where the lower end of the "
-    "difference is above minus the margin; all figures must, which needs no correction (Berger, 1982). Lower: a "
-    "loss is shown and may be larger than the margin."
+    "Promised: the test scores on the bundle's card, with 95 % intervals whatever its study asked for. Differences: "
+    "here minus promised, for independent sets (Zou and Donner, 2008). Patients: here, of the class that the figure "
+    "rests on. It holds where the lower end of the difference is above minus the margin; all figures must, which needs "
+    "no correction (Berger, 1982). Lower: a loss is shown and may be larger than the margin."
 )
 
 
@@ -153,7 +154,8 @@ def _parts(judged: Judged, scores: pd.DataFrame) -> Section:
         "training images. A dash: fewer than ten cases on a side."
     )
     columns = ["Part", "Images", *map(metric_title, metrics)]
-    return Section("parts", "Certainty and subgroups", [Tabled(Table("table-parts", "Parts", columns, rows, note))])
+    table = Table("table-parts", "Parts", columns, rows, f"{note} {without_rare(own, judged.card.classes)}".strip())
+    return Section("parts", "Certainty and subgroups", [Tabled(table)])
 
 
 def _cases(judged: Judged, cache: PixelCache, gallery: Gallery) -> Section:

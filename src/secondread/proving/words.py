@@ -102,7 +102,8 @@ def _uncounted(claims: Sequence[Claim], judged: Judged) -> list[Any]:
     """Figures that could not be judged, so that silence about them is not taken for consent."""
     told = {(one.metric, one.row) for one in claims if not one.few}
     left = len([key for key in asked(judged.card) if key not in told])
-    return [" ", count(left), " further figures could not be judged: see the table."] if left else []
+    what = "figure" if left == 1 else "figures"
+    return [" ", count(left), f" further {what} could not be judged: see the table."] if left else []
 
 
 def _read(judged: Judged) -> Sentence:
