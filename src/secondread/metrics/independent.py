@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-
-from scipy.stats import norm
+from statistics import NormalDist
 
 
 def difference_of_independent(
@@ -30,5 +29,6 @@ def at_confidence(
     value, low, high = estimate
     if given == wanted:
         return estimate
-    reach = float(norm.ppf(0.5 + wanted / 2) / norm.ppf(0.5 + given / 2))
+    quantile = NormalDist().inv_cdf
+    reach = quantile(0.5 + wanted / 2) / quantile(0.5 + given / 2)
     return value, max(ends[0], value - reach * (value - low)), min(ends[1], value + reach * (high - value))

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from secondread.metrics.independent import at_confidence
 from secondread.metrics.shares import share_at_any_time, wilson
 
 Card = Mapping[str, Any]
 """As card.json and a site's database hold it, perhaps from before there was `expected`."""
+CONFIDENCE = 0.95
+"""Of what was promised."""
 OF_A_DAY = 0.9999
 """Of all that is counted from one day on, at whatever time it is looked at; so over a year of days at least 96 %."""
 
@@ -29,7 +32,7 @@ class Share:
     @classmethod
     def counted(cls, some: int, images: int) -> Share:
         """Looked at once, when all were counted: a 95 % interval."""
-        return cls(some / images if images else math.nan, *wilson(some, images), some, images)
+        return cls(some / images if images else math.nan, *wilson(some, images, CONFIDENCE), some, images)
 
     @classmethod
     def so_far(cls, some: int, images: int) -> Share:
@@ -85,5 +88,6 @@ def promised_sensitivity(card: Card, name: str) -> Share | None:
     """Of the test images of a class, as the card's figures have it."""
     for row in card["metrics"]:
         if (row["split"], row["class"], row["metric"]) == ("test", name, "recall") and row["low"] is not None:
-            return Share(row["value"], row["low"], row["high"])
+            told = (row["value"], row["low"], row["high"])
+            return Share(*at_confidence(told, row.get("confidence", CONFIDENCE), CONFIDENCE))
     return None
