@@ -15,7 +15,7 @@ from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import parse_study
 from secondread.core.tables import UNLABELLED, Dataset, read_dataset, read_table
 from secondread.gather import run
-from secondread.gather.class_folders import class_of_each
+from secondread.gather.levels import recognised_levels
 
 
 def gathered(out: Path, data: Path, source: Any, **options: Any) -> tuple[Dataset, pd.DataFrame]:
@@ -41,7 +41,7 @@ def test_a_copy_of_the_class_folders_inside_them_is_no_class(tmp_path: Path) -> 
         assert dataset.classes == ["NORMAL", "PNEUMONIA"]
         assert len(rows) == 18
         assert any("repeat the class folders" in note and "set" in note for note in dataset.notes)
-    assert class_of_each(["ill/lungs/1.png", "ill/heart/2.png", "well/3.png", "well/4.png"]) == [
+    assert recognised_levels(["ill/lungs/1.png", "ill/heart/2.png", "well/3.png", "well/4.png"]).labels == [
         "ill",
         "ill",
         "well",

@@ -19,7 +19,7 @@ from secondread.gather import run as gather
 from secondread.prepare import run as prepare
 from secondread.prepare.audit import Audited, audited, material_of
 from secondread.prepare.clean import cleaned
-from secondread.prepare.findings_rows import cramers_v, sources
+from secondread.prepare.findings_rows import cramers_v, patients, sources
 from secondread.prepare.material import Material
 from secondread.prepare.memory import Measured, measured
 from secondread.prepare.near import near_duplicates
@@ -48,6 +48,17 @@ def test_a_class_from_one_site_is_told() -> None:
     assert "from one site only: b" in found.message
     (found,) = sources(material(["near" if half else "far" for half in HALF]))
     assert "V 1.00" in found.message
+
+
+@pytest.mark.parametrize(("others", "told"), [(0, "all 100 images"), (40, "60 of 100 images"), (60, "")])
+def test_one_patient_of_most_images_is_told(others: int, told: str) -> None:
+    made = material()
+    made.rows["patient"] = [f"P{k}" if k < others else "ANON" for k in range(100)]
+    found = {one.code: one for one in patients(made)}
+    assert ("one_patient" in found) == bool(told)
+    if told:
+        assert found["one_patient"].message.startswith(f"{told} are of one patient (ANON)")
+        assert "StudyInstanceUID" in found["one_patient"].done
 
 
 def test_a_site_of_each_image_goes_with_the_class_by_chance_only() -> None:

@@ -82,8 +82,9 @@ def _exported_note(paths: pd.Series) -> list[str]:
     exported = [path for path in paths if EXPORTED.pattern.search(path.rsplit(".", 1)[0])]
     if not exported:
         return []
-    return [f"patients: names such as {exported[0].rsplit('/', 1)[-1]} count series and images in an export (OsiriX, "
-            "Horos); where a folder is the patient, say which: gather.patient: '^[^/]+/([^/]+)/' takes the second"]  # fmt: skip
+    name = exported[0].rsplit("/", 1)[-1]
+    return [f"patients: names such as {name} count series and images in an export (OsiriX, Horos); where a folder is "
+            "the patient, say which: gather.patient: '^[^/]+/([^/]+)/' takes the second"]  # fmt: skip
 
 
 def _names_of_columns(found: Found) -> list[str]:
@@ -114,7 +115,7 @@ def _automatic(found: Found, unknown: pd.Series) -> tuple[pd.Series, str, list[s
 def patients_by_name(paths: Sequence[str]) -> dict[str, list[str | None]]:
     """The patients by each known form that fits enough of the paths."""
     stems = [path.rsplit(".", 1)[0] for path in paths]
-    found = {}
+    found: dict[str, list[str | None]] = {}
     for form in FORMS:
         if form.beside and not found.keys() & set(form.beside):
             continue

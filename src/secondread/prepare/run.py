@@ -41,7 +41,7 @@ from secondread.prepare.pixels import pixel_settings, sizes_of
 from secondread.prepare.proof import prove
 
 VERSION = 1
-AUDIT_VERSION = 2
+AUDIT_VERSION = 3
 LEAKY = "image_level"
 LOOKING = {"unreadable", "near_duplicates", "shortcuts"}
 """Checks for which images are decoded; without any of them rows are compared by bytes, labels and patients alone."""
