@@ -52,7 +52,7 @@ def _of_parquet(path: Path) -> pd.DataFrame:
     table = pd.read_parquet(path)
     if any(table.index.names):
         table = table.reset_index()
-    for name in table.columns[table.dtypes == object]:
+    for name in [name for name in table if table[name].dtype == object]:
         cells = table[name]
         several = cells.map(lambda cell: isinstance(cell, list | tuple | np.ndarray))
         table[name] = cells.where(~several, cells[several].map(lambda cell: "|".join(map(str, cell))))
