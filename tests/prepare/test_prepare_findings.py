@@ -25,6 +25,7 @@ from secondread.prepare.memory import Measured, measured
 from secondread.prepare.near import near_duplicates
 from secondread.prepare.page import audit_page
 from secondread.prepare.probes import judge
+from secondread.prepare.seen import Job, look
 
 HALF = np.arange(100) % 2
 
@@ -132,6 +133,29 @@ def test_images_that_no_check_looked_at_are_refused_by_name(tmp_path: Path) -> N
     gather.run(study, where)
     with pytest.raises(BadData, match=r"2 images cannot be read \(first: a/0\.png.*unreadable"):
         prepare.run(study, where)
+
+
+def smooth(seed: int) -> np.ndarray:
+    draw = np.random.default_rng(seed)
+    y, x = np.mgrid[0:160, 0:160]
+    waves = sum(np.sin(x * u + y * v + phase) for u, v, phase in draw.uniform(0.02, 0.2, (8, 3)) * (1, 1, 30))
+    return ((waves - waves.min()) / np.ptp(waves) * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("same", [2, 3, 30])
+@pytest.mark.parametrize("others", [0, 1, 5])
+def test_copies_that_are_most_of_a_set_are_near_duplicates(tmp_path: Path, same: int, others: int) -> None:
+    """The mean picture, without which pictures are compared, is then the picture itself."""
+    for k in range(same + others):
+        picture = Image.fromarray(smooth(0 if k < same else k))
+        picture.save(tmp_path / f"{k}.jpg", quality=45 + k if k < same else 90)
+    seen = [one.facts | {"small": one.small} for one in look([Job(tmp_path / f"{k}.jpg", -1, "refuse")
+                                                             for k in range(same + others)])]  # fmt: skip
+    hashes = (np.array([one[name] for one in seen], np.uint64) for name in ("phash", "phash_mirrored"))
+    found = near_duplicates(*hashes, np.stack([one["small"] for one in seen]))
+    assert set(found.pairs.reshape(-1).tolist()) == set(range(same))
+    assert len(found.pairs) == same - 1
+    assert set(found.kind) == {"copy"}
 
 
 @pytest.mark.filterwarnings("error")
