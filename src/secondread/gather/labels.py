@@ -60,10 +60,10 @@ def labelled(found: Found, gather: Gather) -> Labelled:
 
 
 def _of_one_spelling(found: Found) -> Found:
-    """Classes that differ in capitals or in how their letters are coded only are one, called as most images have it."""
+    """Classes that differ in capitals, spaces or the coding of letters only are one, called as most images have it."""
     alike: dict[str, list[str]] = {}
     for name in found.classes:
-        alike.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
+        alike.setdefault(" ".join(unicodedata.normalize("NFC", name).split()).casefold(), []).append(name)
     count = dict(zip(found.classes, (found.values == 1.0).sum(axis=0), strict=True))
     twice = {max(names, key=lambda name: count[name]): names for names in alike.values() if len(names) > 1}
     return merged(found, twice) if twice else found
