@@ -8,7 +8,7 @@ import pytest
 from tests.gather.test_gather_odd_sets import gathered, paint
 
 from secondread.core.errors import BadData, WrongRequest
-from secondread.core.tables import UNLABELLED
+from secondread.core.tables import UNLABELLED, forbid_unlabelled
 from secondread.gather.levels import Levels, recognised_levels
 
 
@@ -81,7 +81,10 @@ def test_the_study_may_say_what_folders_are(tmp_path: Path) -> None:
         paint(tmp_path / "data" / Path(path).parent, Path(path).stem)
     with pytest.raises(BadData, match="either may be the classes"):
         gathered(tmp_path / "a", tmp_path / "data", "class_folders")
-    assert gathered(tmp_path / "b", tmp_path / "data", "auto")[0].classes == [UNLABELLED]
+    unlabelled = gathered(tmp_path / "b", tmp_path / "data", "auto")[0]
+    assert unlabelled.classes == [UNLABELLED]
+    with pytest.raises(BadData, match=r"audited, not learned from\. The folders .*either may be the classes"):
+        forbid_unlabelled(unlabelled)
     source = {"name": "class_folders", "folders": ["site", "class", "patient"]}
     dataset, rows = gathered(tmp_path / "c", tmp_path / "data", source)
     assert dataset.classes == ["covid", "pneumonia"]

@@ -16,6 +16,7 @@ from secondread.core.errors import BadData, WrongRequest
 from secondread.core.progress import progress
 from secondread.core.registry import part
 from secondread.core.spec import Gather
+from secondread.core.tables import NO_LABELS
 from secondread.gather.choosing import chosen, need_sense
 from secondread.gather.columns import NamesNoFile, ages
 from secondread.gather.files import Listing, listing, split_of
@@ -59,7 +60,7 @@ def recognised(there: Listing, patient: str) -> Found:
     try:
         found = _labelled(there, headers, np.ones(len(headers), dtype=bool))
     except BadData as error:
-        found = unlabelled(there, [f"no labels: {error}", *there.notes])
+        found = unlabelled(there, [f"{NO_LABELS}{error}", *there.notes])
     return with_headers(found, headers, patient)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.spec import Gather
-from secondread.core.tables import UNLABELLED, Task
+from secondread.core.tables import NO_LABELS, UNLABELLED, Task
 from secondread.gather.found import Found
 
 NEGATIVE = re.compile(
@@ -40,7 +40,7 @@ def labelled(found: Found, gather: Gather) -> Labelled:
     found = _of_one_spelling(found)
     if found.classes == [UNLABELLED]:
         return Labelled(
-            found, "multilabel", found.classes, found.values, ["no labels: these images can be audited only"]
+            found, "multilabel", found.classes, found.values, [f"{NO_LABELS}these images can be audited only"]
         )
     task = _task(found, gather.task)
     if not found.classes or (len(found.classes) < 2 and found.exclusive):

@@ -190,7 +190,7 @@ def _upper_note(folders: Sequence[Sequence[str]], meant: Role) -> str:
     what = {"site": "sites", "patient": "patients", "other": "parts of the collection"}[meant]
     return (
         f"the folders {_few(upper)} are taken for {what}, those in them ({_few(lower)}), of the same names, for the "
-        "classes; were it otherwise, gather.source: {{…, folders: [class]}}"
+        "classes; were it otherwise, gather.source: {…, folders: [class]}"
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from secondread.core.errors import BadData
 from secondread.core.registry import part
 from secondread.core.spec import Gather
+from secondread.core.tables import NO_LABELS
 from secondread.gather import chexpert, class_folders, dicom, nih, npz, table
 from secondread.gather.files import Listing, listing
 from secondread.gather.found import Found, unlabelled
@@ -45,7 +46,7 @@ def auto(root: Path, gather: Gather, /) -> Found:
         refused = [f"{tabled.notes[0]} names {len(tabled.rows)} of {len(there.images)} images and was passed over"]
     if labels is not None and len(set(labels)) > 1:
         return _told(class_folders.from_listing(there), "class folders", *refused)
-    refused += [levels.why] if levels.why else []
+    refused += [f"{NO_LABELS}{levels.why}"] if levels.why else []
     return _told(unlabelled(there, there.notes), "images without labels", *refused)
 
 
