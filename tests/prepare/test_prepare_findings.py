@@ -14,7 +14,7 @@ from secondread.core.errors import BadData
 from secondread.core.spec import Prepare
 from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import parse_study
-from secondread.core.tables import Dataset
+from secondread.core.tables import Dataset, read_table
 from secondread.gather import run as gather
 from secondread.prepare import run as prepare
 from secondread.prepare.audit import Audited, audited, material_of
@@ -156,6 +156,24 @@ def test_copies_that_are_most_of_a_set_are_near_duplicates(tmp_path: Path, same:
     assert set(found.pairs.reshape(-1).tolist()) == set(range(same))
     assert len(found.pairs) == same - 1
     assert set(found.kind) == {"copy"}
+
+
+def test_why_no_image_is_left_is_told_and_the_order_of_bytes_is_no_reason(tmp_path: Path) -> None:
+    """Arrays of numbers between 0 and 1, as notebooks keep them; and of 16 bits from another machine."""
+    grey = np.random.default_rng(0).random((40, 12, 12))
+    study = parse_study({"study": "s", "gather": {"source": "npz"}, "prepare": {"checks": ["unreadable"]}})
+    for name, images in (("floats", grey), ("words", (grey * 4095).astype(">u2"))):
+        (tmp_path / name).mkdir()
+        np.savez(tmp_path / name / "d.npz", images=images, labels=np.arange(40) % 2)
+        where = StudyDir(tmp_path / f"{name}-out", tmp_path / name)
+        gather.run(study, where)
+        if name == "floats":
+            with pytest.raises(BadData, match=r"40 of 40 are left out as unsupported_depth: .*float64.*store uint8"):
+                prepare.look(study, where)
+        else:
+            prepare.look(study, where)
+            small = measured(read_table(where.rows), tmp_path / name, where.cache, "refuse").facts["used_range"]
+            assert small.iloc[0] == pytest.approx(np.ptp((grey[0] * 4095).astype(np.uint16)) / 65535)
 
 
 @pytest.mark.filterwarnings("error")

@@ -106,7 +106,10 @@ def audit_and_clean(study: Study, where: StudyDir) -> None:
     result = audit_rows(study, where)
     kept = result.material.cleaned.kept
     if kept.empty:
-        raise BadData("no image is left after cleaning; see prepare/audit.json")
+        reasons = result.material.cleaned.dropped["reason"].value_counts()
+        raise BadData(
+            f"no image is left after cleaning; {reasons.iloc[0]} of {reasons.sum()} are left out as {reasons.index[0]}"
+        )
     write_table(kept, where.clean_rows, ROW_COLUMNS | CLEAN_COLUMNS)
     write_table(result.material.cleaned.dropped, where.dropped, ROW_COLUMNS | CLEAN_COLUMNS | {"reason": "string"})
     for line in _told(result):
