@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import process_time
 
 import pytest
 from tests.gather.test_gather_odd_sets import gathered, paint
@@ -63,6 +64,32 @@ def test_what_names_do_not_tell_is_asked(paths: list[str]) -> None:
     found = recognised_levels(paths)
     assert found.labels is None
     assert "folders: [site, class], [patient, class] or [class]" in found.why
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ["site_1/covid/1.png", "site_1/covid/2.png", "site_2/normal/3.png", "site_2/normal/4.png"],
+        [*crossed("site_1 site_2", "ill well"), "site_1/cover.png"],
+        [f"patient{k}/{n}.png" for k in range(4) for n in range(3)],
+        [f"subject-{k}/study/{n}.png" for k in range(4) for n in range(3)],
+    ],
+)
+def test_sites_and_patients_are_not_taken_for_classes(paths: list[str]) -> None:
+    found = recognised_levels(paths)
+    assert found.labels is None
+    assert "are called like" in found.why
+
+
+def test_sites_of_nothing_but_images_are_what_there_is_to_tell_apart() -> None:
+    assert read(crossed("scanner_1 scanner_2")) == ({"scanner_1", "scanner_2"}, set())
+
+
+def test_many_patients_are_looked_through_at_once() -> None:
+    paths = [f"{k}/{k}.{n}/1.dcm" for k in range(20_000) for n in range(2)]
+    begun = process_time()
+    assert recognised_levels(paths).labels is None
+    assert process_time() - begun < 5  # of pairs of folders there are 800 million
 
 
 def test_a_site_goes_into_the_rows_and_is_told(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import pandas as pd
@@ -65,12 +67,12 @@ def recognised_levels(paths: Sequence[str]) -> Levels:
     """
     folders, made = _apart([named_folders(path) for path in paths]), Levels(None)
     above: list[list[str]] = [[] for _ in paths]
-    while True:
+    while True:  # sites may hold batches that hold classes
         while copies := _repeating(folders):
             made = replace(made, notes=[*made.notes, f"folders that repeat the class folders beside them were looked "
                                         f"into: {', '.join(sorted(copies))}"])  # fmt: skip
             folders = [names[1:] if names[0] in copies else names for names in folders]
-        meant, why = _meaning(folders)
+        meant, why = _meaning(_Two.of(folders))
         if why:
             return replace(made, why=why)
         if meant == "class":
@@ -132,37 +134,62 @@ def _repeating(folders: Sequence[Sequence[str]]) -> set[str]:
     inside: dict[str, set[str | None]] = {}
     for first, *further in filter(None, folders):
         inside.setdefault(first, set()).add(further[0] if further else None)
-    return {first for first, names in inside.items() if names <= inside.keys() - {first}}
+    return {first for first, names in inside.items() if first not in names and names <= inside.keys()}
 
 
-def _meaning(folders: Sequence[Sequence[str]]) -> tuple[Role, str]:
-    """What the first folders stand for, or why that cannot be told."""
-    inside: dict[str, set[str]] = {}
-    for names in folders:
-        if len(names) < 2:
-            return "class", ""
-        inside.setdefault(names[0], set()).add(_plain(names[1]))
-    sets = list(inside.values())
-    inner = set().union(*sets)
-    shared = {name for name in inner if sum(name in held for held in sets) > 1}
-    if len(inside) < 2 or len(inner) < 2 or not shared:
+@dataclass(frozen=True)
+class _Two:
+    """Two levels of folders: what lies in each of the upper ones, and whether images lie there too."""
+
+    inside: dict[str, set[str]]
+    loose: bool
+
+    @classmethod
+    def of(cls, folders: Sequence[Sequence[str]]) -> _Two:
+        inside: dict[str, set[str]] = {names[0]: set() for names in folders if names}
+        for names in folders:
+            if len(names) > 1:
+                inside[names[0]].add(_plain(names[1]))
+        return cls(inside, not all(len(names) > 1 for names in folders))
+
+    @cached_property
+    def inner(self) -> set[str]:
+        return set().union(*self.inside.values())
+
+    @cached_property
+    def shared(self) -> set[str]:
+        """Lower folders that lie in several upper ones."""
+        counts = Counter(name for held in self.inside.values() for name in held)
+        return {name for name, count in counts.items() if count > 1}
+
+    @property
+    def crossed(self) -> bool:
+        """Whether the lower ones could be classes, met in several of the upper ones."""
+        return not self.loose and len(self.inner) > 1 and bool(self.shared)
+
+
+def _meaning(two: _Two) -> tuple[Role, str]:
+    """What the upper folders stand for, or why that cannot be told."""
+    if len(two.inside) < 2:
         return "class", ""
-    for pattern, role in _ABOVE:
-        if all(pattern.fullmatch(name) for name in inside):
-            return role, ""
-    alike = all(held == inner for held in sets)
-    below, above = any(map(_negative, shared)), any(map(_negative, inside))
-    if not alike:
-        return "class", _unclear(inside, inner) if below and not above else ""
-    above |= all(VIEW.fullmatch(name) for name in inner)
-    above |= _numbered(inner) and not _numbered(inside) and not all(GRADE.match(name) for name in inner)
-    below &= not _numbered(inside) and len(inside) <= MOST_SITES
+    named = next((role for pattern, role in _ABOVE if all(pattern.fullmatch(name) for name in two.inside)), None)
+    if named is not None and (two.crossed or named == "patient" or len(two.inner) > 1):
+        return (named, "") if two.crossed else ("class", _unclear(two, named))
+    if not two.crossed:
+        return "class", ""
+    below, above = any(map(_negative, two.shared)), any(map(_negative, two.inside))
+    if not all(held == two.inner for held in two.inside.values()):
+        return "class", _unclear(two) if below and not above else ""
+    above |= all(VIEW.fullmatch(name) for name in two.inner)
+    above |= _numbered(two.inner) and not _numbered(two.inside) and not all(GRADE.match(name) for name in two.inner)
+    below &= not _numbered(two.inside) and len(two.inside) <= MOST_SITES
     if above == below:
-        return "class", _unclear(inside, inner)
+        return "class", _unclear(two)
     return ("class" if above else "site"), ""
 
 
 _ABOVE: tuple[tuple[re.Pattern[str], Role], ...] = ((PATIENT, "patient"), (SITE, "site"), (PILE, "other"))
+_CALLED = {"site": "sites", "patient": "patients", "other": "parts of the collection"}
 
 
 def _negative(name: str) -> bool:
@@ -178,19 +205,22 @@ def _plain(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _unclear(inside: dict[str, set[str]], inner: set[str]) -> str:
+def _unclear(two: _Two, named: Role | None = None) -> str:
+    if named is None:
+        what = f"hold others of the same names ({_few(two.inner)}), so that either may be the classes"
+    else:
+        what = f"are called like {_CALLED[named]}, and not all of them hold class folders"
     return (
-        f"the folders {_few(inside)} hold others of the same names ({_few(inner)}), so that either may be the classes: "
-        "say which in gather.source (class_folders, dicom), such as folders: [site, class], [patient, class] or [class]"
+        f"the folders {_few(two.inside)} {what}: say what they are in gather.source (class_folders, dicom), such as "
+        "folders: [site, class], [patient, class] or [class]"
     )
 
 
 def _upper_note(folders: Sequence[Sequence[str]], meant: Role) -> str:
     upper, lower = {names[0] for names in folders}, {names[1] for names in folders}
-    what = {"site": "sites", "patient": "patients", "other": "parts of the collection"}[meant]
     return (
-        f"the folders {_few(upper)} are taken for {what}, those in them ({_few(lower)}), of the same names, for the "
-        "classes; were it otherwise, gather.source: {…, folders: [class]}"
+        f"the folders {_few(upper)} are taken for {_CALLED[meant]}, those in them ({_few(lower)}), of the same names, "
+        "for the classes; were it otherwise, gather.source: {…, folders: [class]}"
     )
 
 
