@@ -57,6 +57,11 @@ def test_whatever_separates_and_encodes(
     assert rows["age"].tolist() == [40 + k + (0.5 if cells is COMMAS else 0) for k in range(6)]
 
 
+def test_bars_in_the_name_of_a_column_separate_no_columns(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("file,label (a|b|c)\n0.png,a|b\n1.png,c\n")
+    assert read_table_file(tmp_path / "t.csv").columns.tolist() == ["file", "label (a|b|c)"]
+
+
 def test_decimal_commas_are_numbers_of_whole_columns_only(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("dose;codes;flag;plain\n1,5;1,2;1,0;1.5\n-2;3,x;0,0;2\n;4;;3\n")
     found = read_table_file(tmp_path / "t.csv")

@@ -18,7 +18,7 @@ GAPS = ["", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-n
 NAME_IN_DIGITS = r"\s*(0\d+|\d{16,})\s*"
 DECIMAL_COMMA = r"\s*[+-]?\d+,\d+\s*"
 HEAD = 65536
-SEPARATORS = (",", ";", "\t", "|")
+SEPARATORS = (",", ";", "\t")
 SAYS_SEPARATOR = "sep="
 """Excel writes and obeys a first line that says what separates."""
 
@@ -102,7 +102,10 @@ def _separator(path: Path, encoding: str) -> tuple[str, int]:
     told = head.strip("\r\n")
     if told.lower().startswith(SAYS_SEPARATOR) and len(told) == len(SAYS_SEPARATOR) + 1:
         return told[-1], 1
-    return ("\t" if path.suffix.lower() == ".tsv" else max(SEPARATORS, key=head.count)), 0
+    if path.suffix.lower() == ".tsv":
+        return "\t", 0
+    most = max(SEPARATORS, key=head.count)
+    return ("|" if most not in head and "|" in head else most), 0  # beside others it separates labels
 
 
 def _without_none(table: pd.DataFrame) -> pd.DataFrame:
