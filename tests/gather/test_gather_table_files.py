@@ -104,6 +104,7 @@ def test_capitals_and_codings_of_accents_do_not_hide_a_file() -> None:
     finder = FileFinder(["A/IM1.PNG", decomposed, "C/xy.png", "C/XY.png"], "")
     assert finder.find_all(["a/im1.png", "B/é1.png", "é1", "C/xy.png"]) == ["A/IM1.PNG", None, None, "C/xy.png"]
     assert finder.find_all(["IM1", "B/é1.png", "c/Xy.png"]) == ["A/IM1.PNG", decomposed, None]  # of twins neither
+    assert FileFinder(["img_1.png"], "").find_all(["IMG_1", "img_1"]) == [None, "img_1.png"]  # the exact one goes first
     assert finder.find_all(["a/im1.png", "A/IM1.PNG"]) == [None, "A/IM1.PNG"]
 
 

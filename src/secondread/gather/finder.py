@@ -37,15 +37,16 @@ class FileFinder:
         """
         plain = {value: value.strip().replace("\\", "/").removeprefix("./").lstrip("/") for value in set(values)}
         found = {value: self._there(text) for value, text in plain.items()}
-        named = {file for file in found.values() if file}
-        alike = {value: self._alike(text) for value, text in plain.items() if found[value] is None}
-        meant: dict[str, set[str]] = {}
-        for value, file in alike.items():
-            if file is not None:
-                meant.setdefault(file, set()).add(plain[value])
-        for value, file in alike.items():
-            if file is not None and file not in named and len(meant[file]) == 1:
-                found[value] = file
+        for look in (self._alike, self._spelt_alike):
+            named = {file for file in found.values() if file}
+            alike = {value: look(text) for value, text in plain.items() if found[value] is None}
+            meant: dict[str, set[str]] = {}
+            for value, file in alike.items():
+                if file is not None:
+                    meant.setdefault(file, set()).add(plain[value])
+            for value, file in alike.items():
+                if file is not None and file not in named and len(meant[file]) == 1:
+                    found[value] = file
         return [found[value] for value in values]
 
     def _there(self, text: str) -> str | None:
@@ -59,8 +60,10 @@ class FileFinder:
             if found := self._there(shorter):
                 return found
         name = text.rsplit("/", 1)[-1]
-        if found := self.by_name.get(name) or self.by_name.get(_stem(name)):
-            return found
+        return self.by_name.get(name) or self.by_name.get(_stem(name))
+
+    def _spelt_alike(self, text: str) -> str | None:
+        """By path or name, whatever the capitals."""
         return next((found for key in _keys(_folded(text)) if key and (found := self.spelt.get(key))), None)
 
 
