@@ -13,11 +13,19 @@ from typer.testing import CliRunner
 
 from secondread.cli import app
 from secondread.core.errors import WrongRequest
+from secondread.core.registry import parts
 from secondread.core.spec import Study, as_yaml
 from secondread.core.spec.keys import Key, as_markdown, json_schema, keys
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
+
+
+def test_the_reference_has_every_option_of_every_source() -> None:
+    lines = (ROOT / "docs" / "study.md").read_text(encoding="utf8").split("## Options of sources")[1].splitlines()
+    cells = [line.split(" | ") for line in lines if line.startswith("| `")]
+    told = {(cell[0].strip("| `"), name.strip("` ")) for cell in cells for name in cell[1].split(",")}
+    assert told == {(name, option.key) for name, one in parts("sources").items() for option in one.options.values()}
 
 
 def test_every_key_says_what_it_does() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from secondread.core.errors import BadData, WrongRequest
-from secondread.core.spec import Gather
+from secondread.core.registry import resolve
+from secondread.core.spec import Gather, ref
 from secondread.core.tables import UNLABELLED
 from secondread.gather.changes import digest_of_files
 from secondread.gather.dicom import HEADER_BYTES, dicom
@@ -167,3 +169,93 @@ def test_a_table_of_images_goes_before_one_of_examinations_and_contradictions_ar
     (root / "list.csv").write_text("exam,diagnosis\nB0,ill\nB1,well\n")
     with pytest.raises(BadData, match="nor by what their headers hold"):
         dicom(root, Gather(), table="list.csv")
+
+
+def marked(source: Path, root: Path, files: dict[str, dict[str, str]]) -> Path:
+    """The file again at each of these places, with these elements."""
+    for place, elements in files.items():
+        dataset = pydicom.dcmread(source)
+        for name, value in elements.items():
+            setattr(dataset, name, value)
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        dataset.save_as(root / place)
+    return root
+
+
+CAPTURE = "1.2.840.10008.5.1.4.1.1.7.2"
+MIXED = {
+    "A/1.dcm": {"PatientID": "P1", "ViewPosition": "PA", "Modality": "CR"},
+    "A/2.dcm": {"PatientID": "P1", "ViewPosition": "LL", "Modality": "CR"},
+    "A/3.dcm": {"PatientID": "P2", "ViewPosition": "", "Modality": "DX"},
+    "B/4.dcm": {"PatientID": "P3", "ViewPosition": "AP", "Modality": "DX"},
+    "B/5.dcm": {"PatientID": "P3", "ViewPosition": "PA", "Modality": "OT", "SOPClassUID": CAPTURE},
+    "B/6.dcm": {"PatientID": "P4", "ViewPosition": "PA", "Modality": "CR", "SOPClassUID": CAPTURE},
+    "states/7.dcm": {"PatientID": "P4", "ViewPosition": "", "Modality": "PR"},
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "left", "told"),
+    [
+        ({"views": ["pa", "AP"], "modalities": ["CR", "DX"]}, ["A/1.dcm", "B/4.dcm", "B/6.dcm"], "views: 2 files"),
+        ({"views": ["PA", "not said"], "modalities": ["CR", "DX"]}, ["A/1.dcm", "A/3.dcm", "B/6.dcm"], "AP 1"),
+        ({"modalities": ["CR", "DX"], "captures": False}, [f"A/{k}.dcm" for k in (1, 2, 3)] + ["B/4.dcm"], "1 second"),
+        (
+            {"modalities": ["CR", "MG", "DX"]},
+            [f"A/{k}.dcm" for k in (1, 2, 3)] + ["B/4.dcm", "B/6.dcm"],
+            "is MG; there",
+        ),
+    ],
+)
+@pytest.mark.parametrize("by", ["folders", "table"])
+def test_views_modalities_and_captures_are_left_out_and_told(
+    source: Path, tmp_path: Path, options: dict[str, Any], left: list[str], told: str, by: str
+) -> None:
+    root = marked(source, tmp_path / "data", MIXED)
+    if by == "table":
+        (root / "t.csv").write_text("file,label\n" + "".join(f"{name},{name[0]}\n" for name in MIXED))
+    found = dicom(root, Gather(), **options)
+    assert found.rows["path"].tolist() == left
+    assert found.classes == ["A", "B"]
+    assert found.values.sum(axis=0).tolist() == [sum(name[0] == one for name in left) for one in "AB"]
+    assert any(told in note for note in found.notes), found.notes
+    assert not any("not there" in note for note in found.notes)
+
+
+def test_what_leaves_nothing_is_refused_with_what_there_is(source: Path, tmp_path: Path) -> None:
+    root = marked(source, tmp_path / "data", MIXED)
+    with pytest.raises(BadData, match=r"views: \[AXIAL\] leaves no file; there are PA 3.*not said 2"):
+        dicom(root, Gather(), views=["AXIAL"])
+    for options, why in (({"views": []}, "leaves nothing"), ({"folders": ["site"]}, "`class` once"),
+                         ({"folders": ["class"], "tag": "Modality"}, "not from both")):  # fmt: skip
+        with pytest.raises(WrongRequest, match=why):
+            resolve("sources", ref("dicom", **options))
+
+
+def test_an_anonymised_tree_says_what_to_write(source: Path, tmp_path: Path) -> None:
+    studies = {f"{folder}/p{k // 2}/{k}.dcm": f"1.{1 + (folder == 'B')}.{k // 2}" for folder in "AB" for k in range(4)}
+    for name in ("ANON", ""):
+        files = {place: {"StudyInstanceUID": study, "PatientID": name} for place, study in studies.items()}
+        root = marked(source, tmp_path / f"data{name}", files)
+        notes = dicom(root, Gather()).notes
+        assert any("in 4 examinations" in note and "gather.patient: StudyInstanceUID" in note for note in notes)
+        asked = recognised(dicom(root, Gather(patient="StudyInstanceUID")), "StudyInstanceUID")
+        assert asked[0].nunique() == 4
+        assert not any("in 4 examinations" in note for note in dicom(root, Gather(patient="none")).notes)
+        by_folder = dicom(root, Gather(), folders=["class", "patient"])
+        assert (by_folder.rows["patient"].nunique(), by_folder.patient_rule) == (2, "folders")
+    assert not any("examinations" in note for note in dicom(tree(source, tmp_path / "c", CLASSES), Gather()).notes)
+
+
+def test_headers_without_patient_and_modality_are_headers_all_the_same(source: Path, tmp_path: Path) -> None:
+    bare = {"PatientID": "", "Modality": ""}
+    root = marked(source, tmp_path / "data", {f"{name}/{k}.dcm": bare for name in "AB" for k in range(2)})
+    assert dicom(root, Gather()).classes == ["A", "B"]
+
+
+def test_a_site_above_the_classes_is_the_site_where_no_header_names_one(source: Path, tmp_path: Path) -> None:
+    nameless = {"InstitutionName": "", "Manufacturer": ""}
+    files = {f"hospital_{h}/{c}/{k}.dcm": nameless for h in (1, 2) for c in ("ill", "well") for k in range(2)}
+    found = dicom(marked(source, tmp_path / "data", files), Gather())
+    assert found.classes == ["ill", "well"]
+    assert found.rows["site"].unique().tolist() == ["hospital_1", "hospital_2"]

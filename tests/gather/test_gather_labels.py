@@ -157,6 +157,8 @@ def paths(*names: str) -> Found:
         (["images/00000061_012.png", "00000061_015.jpg", "00000062_000.jpg"], ["00000061", "00000061", "00000062"]),
         (["train/patient00001/study1/view1_frontal.jpg", "train/patient00001/study2/view1_frontal.jpg"],
          ["patient00001", "patient00001"]),
+        (["A/IM-0001-0001.dcm", "A/IM-0001-0002.dcm", "B/IM-0001-0001.dcm"], [None, None, None]),  # OsiriX
+        (["20200315_001.png", "20200315_002.png"], [None, None]),
         (["patient00001_visit01.png", "a/patient00002_visit01.png"], ["patient00001", "patient00002"]),
         (["sub-01/T1.png", "sub-02/T1.png"], [None, None]),
         (["Y1.jpg", "1 no.jpeg"], [None, None]),
@@ -168,6 +170,13 @@ def test_known_file_names_name_the_patient(names: list[str], patients: list[str 
         patients = ["subject01", "subject02"]
     assert [None if pd.isna(one) else one for one in named] == patients
     assert bool(rule) == (patients[0] is not None)
+
+
+def test_numbers_of_an_export_are_told_to_be_no_patients() -> None:
+    notes = recognised(paths("NORMAL/P1/IM-0001-0002.jpg", "ILL/P2/IM-0001-0001.jpg"), "auto")[2]
+    assert any("IM-0001-0002.jpg count series and images" in note for note in notes)
+    assert len(recognised(paths("A/1.png", "B/2.png"), "auto")[2]) == 1
+    assert recognised(paths("NORMAL/P1/IM-0001-0002.jpg"), "^[^/]+/([^/]+)/")[0].tolist() == ["P1"]  # as the hint says
 
 
 def test_patients_by_expression_column_or_not_at_all() -> None:

@@ -15,7 +15,9 @@ from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import parse_study
 from secondread.core.tables import UNLABELLED, Dataset, read_dataset, read_table
 from secondread.gather import run
-from secondread.gather.class_folders import class_of_each
+from secondread.gather.changes import digest_of_files
+from secondread.gather.files import listing
+from secondread.gather.levels import recognised_levels
 
 
 def gathered(out: Path, data: Path, source: Any, **options: Any) -> tuple[Dataset, pd.DataFrame]:
@@ -41,7 +43,7 @@ def test_a_copy_of_the_class_folders_inside_them_is_no_class(tmp_path: Path) -> 
         assert dataset.classes == ["NORMAL", "PNEUMONIA"]
         assert len(rows) == 18
         assert any("repeat the class folders" in note and "set" in note for note in dataset.notes)
-    assert class_of_each(["ill/lungs/1.png", "ill/heart/2.png", "well/3.png", "well/4.png"]) == [
+    assert recognised_levels(["ill/lungs/1.png", "ill/heart/2.png", "well/3.png", "well/4.png"]).labels == [
         "ill",
         "ill",
         "well",
@@ -104,3 +106,33 @@ def test_why_a_table_was_passed_over_is_told(tmp_path: Path) -> None:
     dataset, _ = gathered(tmp_path / "out2", data, "auto")
     assert dataset.classes == ["a", "b"]
     assert "table: Fälle.csv names 3 of 12 images and was passed over" in dataset.notes
+
+
+def test_links_to_themselves_and_in_a_ring_end_nothing(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for name in ("ill", "well"):
+        paint(data / name, "1", "2")
+    (data / "ill" / "self").symlink_to("self")
+    (data / "ill" / "self.png").symlink_to("self.png")
+    paint(data / "ill" / "one", "3")
+    (data / "ill" / "one" / "two").symlink_to(data / "ill" / "three")
+    (data / "ill" / "three").symlink_to(data / "ill" / "one")
+    images = listing(data).images
+    assert images == [
+        *(f"ill/{name}.png" for name in ("1", "2", "self", "one/3", "three/3")),
+        "well/1.png",
+        "well/2.png",
+    ]
+    before = digest_of_files(data)
+    paint(data / "ill" / "one", "4")
+    assert digest_of_files(data) != before
+
+
+def test_a_space_makes_no_second_class(tmp_path: Path) -> None:
+    for name in ("ill", " ill", "very  well", "very well"):
+        paint(tmp_path / "data" / name, "1", "2")
+    paint(tmp_path / "data" / "ill", "3")
+    paint(tmp_path / "data" / "very well", "3")
+    dataset, rows = gathered(tmp_path / "out", tmp_path / "data", "class_folders")
+    assert dataset.classes == ["ill", "very well"]
+    assert rows["y_ill"].sum() == 5

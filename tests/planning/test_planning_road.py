@@ -58,5 +58,5 @@ def test_images_that_nothing_is_said_of_cannot_be_planned_for(tmp_path: Path) ->
     flat.mkdir()
     for number, file in enumerate(sorted((tmp_path / "chests").rglob("*.png"))):
         file.rename(flat / f"{number}.png")
-    with pytest.raises(BadData, match="a folder per class"):
+    with pytest.raises(BadData, match="folders named after their classes"):
         seen_in(flat)

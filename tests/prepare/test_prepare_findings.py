@@ -14,17 +14,18 @@ from secondread.core.errors import BadData
 from secondread.core.spec import Prepare
 from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import parse_study
-from secondread.core.tables import Dataset
+from secondread.core.tables import Dataset, read_table
 from secondread.gather import run as gather
 from secondread.prepare import run as prepare
 from secondread.prepare.audit import Audited, audited, material_of
 from secondread.prepare.clean import cleaned
-from secondread.prepare.findings_rows import cramers_v, sources
+from secondread.prepare.findings_rows import cramers_v, patients, sources
 from secondread.prepare.material import Material
 from secondread.prepare.memory import Measured, measured
 from secondread.prepare.near import near_duplicates
 from secondread.prepare.page import audit_page
 from secondread.prepare.probes import judge
+from secondread.prepare.seen import Job, look
 
 HALF = np.arange(100) % 2
 
@@ -48,6 +49,17 @@ def test_a_class_from_one_site_is_told() -> None:
     assert "from one site only: b" in found.message
     (found,) = sources(material(["near" if half else "far" for half in HALF]))
     assert "V 1.00" in found.message
+
+
+@pytest.mark.parametrize(("others", "told"), [(0, "all 100 images"), (40, "60 of 100 images"), (60, "")])
+def test_one_patient_of_most_images_is_told(others: int, told: str) -> None:
+    made = material()
+    made.rows["patient"] = [f"P{k}" if k < others else "ANON" for k in range(100)]
+    found = {one.code: one for one in patients(made)}
+    assert ("one_patient" in found) == bool(told)
+    if told:
+        assert found["one_patient"].message.startswith(f"{told} are of one patient (ANON)")
+        assert "StudyInstanceUID" in found["one_patient"].done
 
 
 def test_a_site_of_each_image_goes_with_the_class_by_chance_only() -> None:
@@ -121,6 +133,47 @@ def test_images_that_no_check_looked_at_are_refused_by_name(tmp_path: Path) -> N
     gather.run(study, where)
     with pytest.raises(BadData, match=r"2 images cannot be read \(first: a/0\.png.*unreadable"):
         prepare.run(study, where)
+
+
+def smooth(seed: int) -> np.ndarray:
+    draw = np.random.default_rng(seed)
+    y, x = np.mgrid[0:160, 0:160]
+    waves = sum(np.sin(x * u + y * v + phase) for u, v, phase in draw.uniform(0.02, 0.2, (8, 3)) * (1, 1, 30))
+    return ((waves - waves.min()) / np.ptp(waves) * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("same", [2, 3, 30])
+@pytest.mark.parametrize("others", [0, 1, 5])
+def test_copies_that_are_most_of_a_set_are_near_duplicates(tmp_path: Path, same: int, others: int) -> None:
+    """The mean picture, without which pictures are compared, is then the picture itself."""
+    for k in range(same + others):
+        picture = Image.fromarray(smooth(0 if k < same else k))
+        picture.save(tmp_path / f"{k}.jpg", quality=45 + k if k < same else 90)
+    seen = [one.facts | {"small": one.small} for one in look([Job(tmp_path / f"{k}.jpg", -1, "refuse")
+                                                             for k in range(same + others)])]  # fmt: skip
+    hashes = (np.array([one[name] for one in seen], np.uint64) for name in ("phash", "phash_mirrored"))
+    found = near_duplicates(*hashes, np.stack([one["small"] for one in seen]))
+    assert set(found.pairs.reshape(-1).tolist()) == set(range(same))
+    assert len(found.pairs) == same - 1
+    assert set(found.kind) == {"copy"}
+
+
+def test_why_no_image_is_left_is_told_and_the_order_of_bytes_is_no_reason(tmp_path: Path) -> None:
+    """Arrays of numbers between 0 and 1, as notebooks keep them; and of 16 bits from another machine."""
+    grey = np.random.default_rng(0).random((40, 12, 12))
+    study = parse_study({"study": "s", "gather": {"source": "npz"}, "prepare": {"checks": ["unreadable"]}})
+    for name, images in (("floats", grey), ("words", (grey * 4095).astype(">u2"))):
+        (tmp_path / name).mkdir()
+        np.savez(tmp_path / name / "d.npz", images=images, labels=np.arange(40) % 2)
+        where = StudyDir(tmp_path / f"{name}-out", tmp_path / name)
+        gather.run(study, where)
+        if name == "floats":
+            with pytest.raises(BadData, match=r"40 of 40 are left out as unsupported_depth: .*float64.*store uint8"):
+                prepare.look(study, where)
+        else:
+            prepare.look(study, where)
+            small = measured(read_table(where.rows), tmp_path / name, where.cache, "refuse").facts["used_range"]
+            assert small.iloc[0] == pytest.approx(np.ptp((grey[0] * 4095).astype(np.uint16)) / 65535)
 
 
 @pytest.mark.filterwarnings("error")

@@ -98,13 +98,25 @@ def read_dataset(path: Path) -> Dataset:
         raise damaged(path, error) from error
 
 
+NO_LABELS = "no labels: "
+"""How notes begin that say why."""
+
+
 def forbid_unlabelled(dataset: Dataset) -> None:
     """Raise `BadData` for images without labels: a network would learn to say the one class of all of them."""
     if dataset.classes == [UNLABELLED]:
         raise BadData(
             f"nothing says what the images in {dataset.root} show: they can be audited, not learned from. "
-            "Put them in folders named after their classes, or name a table of labels (gather.source)"
+            f"{why_unlabelled(dataset)}"
         )
+
+
+def why_unlabelled(dataset: Dataset) -> str:
+    """Why gather found no labels, if it said more than that; else what to do."""
+    told = [note.removeprefix(NO_LABELS) for note in dataset.notes if note.startswith(NO_LABELS)]
+    if len(told) > 1:  # the last one says what follows from it
+        return told[0][:1].upper() + told[0][1:]
+    return "Put them in folders named after their classes, or name a table of labels (gather.source)"
 
 
 def write_table(table: pd.DataFrame, path: Path, columns: dict[str, str]) -> None:

@@ -12,9 +12,10 @@ import pandas as pd
 from secondread.core.errors import BadData
 from secondread.core.registry import part
 from secondread.core.spec import Gather
-from secondread.gather.columns import ages, read_table_file
+from secondread.gather.columns import ages
 from secondread.gather.found import Found
 from secondread.gather.table import label_text
+from secondread.gather.table_files import read_table_file
 
 OBSERVATIONS = [
     "No Finding", "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema", "Consolidation",

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,10 +24,7 @@ NAMES = {
 }
 NO_FINDING = {"no finding", "no findings", "none", "normal", "no_finding", "nofinding", ""}
 SEPARATORS = ("|", ";")
-GAPS = ["", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null"]
-"""What is read as nothing; not `None`, which many tables of tumours and findings have as a class."""
 LABEL_VALUES = {-1.0, 0.0, 1.0}
-NAME_IN_DIGITS = r"\s*(0\d+|\d{16,})\s*"
 
 
 class NamesNoFile(BadData):
@@ -53,6 +47,8 @@ class Roles:
     site: str | None = None
     files: list[str | None] = field(default_factory=list, repr=False)
     """The file of each row of the table, null where there is none."""
+    doubts: list[str] = field(default_factory=list)
+    """Columns that might have been meant too, for people."""
 
     @property
     def note(self) -> str:
@@ -77,63 +73,6 @@ class Roles:
         }
 
 
-def read_table_file(path: Path) -> pd.DataFrame:
-    """A CSV, TSV, Parquet or Excel table, text columns as they stand; raises `BadData`."""
-    try:
-        if path.suffix.lower() == ".parquet":
-            table = pd.read_parquet(path)
-        elif path.suffix.lower() == ".xlsx":
-            table = _without_none(pd.read_excel(path, keep_default_na=False, na_values=GAPS))
-        else:
-            table = _without_none(_of_text(path))
-    except UnicodeDecodeError as error:
-        raise BadData(
-            f"the table {path} is not UTF-8: save it as such (in Excel as `CSV UTF-8`) or as .xlsx"
-        ) from error
-    except Exception as error:  # readers of three formats, any of which a damaged file can make raise anything
-        raise BadData(f"cannot read the table {path}: {' '.join(str(error).split())[:160]}") from error
-    table.columns = [str(name).strip() for name in table.columns]
-    unnamed = [name for name in table.columns if name.startswith("Unnamed:") and table[name].isna().all()]
-    if table.empty:
-        raise BadData(f"the table {path} has no rows")
-    if len(set(table.columns)) != len(table.columns):
-        raise BadData(f"the table {path} has two columns of one name")
-    return table.drop(columns=unnamed).reset_index(drop=True)
-
-
-def _of_text(path: Path) -> pd.DataFrame:
-    """A CSV or TSV table; digits that no number keeps (zeros in front, sixteen and more) name something: text."""
-    how: dict[str, Any] = {"encoding": "utf-8-sig", "low_memory": False, "index_col": False, "keep_default_na": False,
-                           "na_values": GAPS}  # fmt: skip
-    how["sep"] = "\t" if path.suffix.lower() == ".tsv" else _separator(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # rows with a field too many; what they name is checked below
-        table: pd.DataFrame = pd.read_csv(path, **how)
-        text = pd.read_csv(path, dtype="string", **how)
-    for name in table.select_dtypes("number").columns:
-        if text[name].str.fullmatch(NAME_IN_DIGITS).any():
-            table[name] = text[name].astype(object).where(text[name].notna(), None)
-    return table
-
-
-def _without_none(table: pd.DataFrame) -> pd.DataFrame:
-    """`None` is a gap among numbers and names of patients, but a class in a column of class names."""
-    for name in table.columns[(table == "None").any()]:
-        rest = table[name].mask(table[name] == "None")
-        simple = str(name).strip()
-        if pd.to_numeric(rest, errors="coerce").notna().equals(rest.notna()):
-            table[name] = pd.to_numeric(rest, errors="coerce")
-        elif any(_fits(role, simple, rest) for role in NAMES if role != "label"):
-            table[name] = rest
-    return table
-
-
-def _separator(path: Path) -> str:
-    with open(path, encoding="utf-8-sig", errors="replace") as opened:
-        head = opened.readline(65536)
-    return max([",", ";", "\t"], key=head.count)
-
-
 def infer_roles(
     table: pd.DataFrame, images: Sequence[str], beside: str, given: Mapping[str, str | list[str] | None]
 ) -> Roles:
@@ -149,15 +88,16 @@ def infer_roles(
     free = [name for name in table.columns if name != path]
     for role in ("patient", "split", "sex", "age", "view", "site"):
         asked = given.get(role)
-        found[role] = str(asked) if asked else next((name for name in free if _fits(role, name, table[name])), None)
+        found[role] = str(asked) if asked else next((name for name in free if fits(role, name, table[name])), None)
         free = [name for name in free if name != found[role]]
-    asked_labels = given.get("label")
+    asked_labels, doubts = given.get("label"), _unknown_splits(table[free])
     if asked_labels:
         labels = asked_labels if isinstance(asked_labels, list) else [asked_labels]
     else:
-        labels = _label_columns(table[free])
+        labels, others = _label_columns(table[free])
+        doubts += others
     flags = isinstance(asked_labels, list) or len(labels) > 1 or _is_doubted(labels[0], table[labels[0]])
-    return Roles(path=path, labels=labels, flags=flags, files=files, **found)
+    return Roles(path=path, labels=labels, flags=flags, files=files, doubts=doubts, **found)
 
 
 def _path_column(
@@ -181,9 +121,9 @@ def _path_column(
     return best[1], best[2]
 
 
-def _fits(role: str, name: str, column: pd.Series) -> bool:
-    simple = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-    if not re.fullmatch(NAMES[role], simple):
+def fits(role: str, name: str, column: pd.Series) -> bool:
+    """Whether a column is called like a role and holds what that role does."""
+    if not _called(role, name):
         return False
     if role == "split":
         told = words(column).dropna().str.lower().unique()
@@ -191,6 +131,10 @@ def _fits(role: str, name: str, column: pd.Series) -> bool:
     if role == "age":
         return bool(ages(column).notna().any())
     return bool(column.notna().any())
+
+
+def _called(role: str, name: str) -> bool:
+    return re.fullmatch(NAMES[role], re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")) is not None
 
 
 def words(column: pd.Series) -> pd.Series:
@@ -210,21 +154,42 @@ def ages(column: pd.Series) -> pd.Series:
     return (years * scale).astype("float64")
 
 
-def _label_columns(free: pd.DataFrame) -> list[str]:
-    """A column that is called like a label, else every column that holds nothing but 1, 0, -1 and gaps."""
+def _label_columns(free: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """A column that is called like a label, else every column that holds nothing but 1, 0, -1 and gaps; and doubts."""
     names = [str(name) for name in free.columns]
-    named = [name for name in names if _fits("label", name, free[name]) and not _is_measure(free[name])]
+    named = [name for name in names if fits("label", name, free[name]) and not _is_measure(free[name])]
     named = [name for name in named if not _is_prose(free[name])] or named
-    if named:
-        return [next((name for name in named if name.lower() != "y"), named[0])]  # beside another, y is a coordinate
+    if named:  # beside another, y is a coordinate
+        chosen = next((name for name in named if name.lower() != "y"), named[0])
+        return [chosen], _other_labels([name for name in named if name != chosen and name.lower() != "y"])
     flags = [name for name in names if _is_flag(free[name])]
     if flags:
-        return flags
+        return flags, []
     words = [name for name in names if free[name].dtype == object or pd.api.types.is_string_dtype(free[name])]
     few = [name for name in words if 2 <= free[name].nunique() <= min(20, max(2, len(free) // 3))]
     if few:
-        return few[:1]
+        return few[:1], _other_labels(few[1:])
     raise BadData(f"no column of the table looks like a label; set label: COLUMN. Columns: {', '.join(free.columns)}")
+
+
+def _other_labels(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    return [f"further columns that may be labels were passed over: {_few(names)}; to take another, label: COLUMN, or "
+            "several that hold 1 and 0, label: [COLUMN, COLUMN]"]  # fmt: skip
+
+
+def _unknown_splits(free: pd.DataFrame) -> list[str]:
+    """Columns of splits one of whose parts has a name that is not known."""
+    doubts = []
+    for name in free.columns:
+        if not _called("split", str(name)):
+            continue
+        told = set(words(free[name]).dropna().str.lower())
+        if told & set(SPLIT_FOLDERS) and (unknown := sorted(told - set(SPLIT_FOLDERS))):
+            doubts.append(f"the column {name} was not taken for a split, since it says {unknown[0]!r}; known are "
+                          f"{', '.join(SPLIT_FOLDERS)}")  # fmt: skip
+    return doubts
 
 
 def _is_flag(column: pd.Series) -> bool:
@@ -236,7 +201,7 @@ def _is_flag(column: pd.Series) -> bool:
 
 def _is_doubted(name: str, column: pd.Series) -> bool:
     """Whether a column called after a finding says yes, no and uncertain of it."""
-    return not _fits("label", name, column) and _is_flag(column) and set(column.dropna().astype(float)) == LABEL_VALUES
+    return not fits("label", name, column) and _is_flag(column) and set(column.dropna().astype(float)) == LABEL_VALUES
 
 
 def separator_of(text: pd.Series) -> str | None:

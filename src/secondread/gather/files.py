@@ -102,21 +102,31 @@ def _walk(root: Path, inside: str, in_masks: bool) -> Iterator[tuple[str, bool]]
                 "it (convmv does so for whole folders)"
             )
         relative = f"{inside}/{entry.name}" if inside else entry.name
-        if entry.is_dir(follow_symlinks=True):
+        if _is_folder(entry):
             if is_study(root / relative):
                 continue
             folders.append((relative, in_masks or entry.name.lower() in MASK_FOLDERS))
-        elif entry.is_file() or entry.is_symlink():
+        elif entry.is_symlink() or entry.is_file():
             yield relative, in_masks
     for relative, masks in folders:
         if not leads_back(root, relative):
             yield from _walk(root, relative, masks)
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
 def leads_back(root: Path, relative: str) -> bool:
-    """Whether a folder is a link to one that contains it."""
+    """Whether a folder is a link to one that contains it, perhaps by way of further links."""
     path = root / relative
-    return path.is_symlink() and path.resolve() in (root / relative).absolute().parents
+    if not path.is_symlink():
+        return False
+    beside = path.parent.resolve()
+    return path.resolve() in (beside, *beside.parents)
 
 
 def _is_text(name: str) -> bool:

@@ -50,6 +50,15 @@ def one_class_per_row(root: Path, rows: pd.DataFrame, notes: Sequence[str] = (),
     return Found(root, rows, classes, values, True, list(notes), patient_rule)
 
 
+def of_present_classes(found: Found) -> Found:
+    """Without the exclusive classes that no row is left of."""
+    present = (found.values == 1.0).any(axis=0)
+    if not found.exclusive or present.all():
+        return found
+    classes = [name for name, there in zip(found.classes, present, strict=True) if there]
+    return replace(found, classes=classes, values=found.values[:, present])
+
+
 def unlabelled(there: Listing, notes: Sequence[str]) -> Found:
     """Images of which nothing says what they show."""
     rows = pd.DataFrame({"row_id": there.images, "path": there.images, "index": -1, "label": UNLABELLED})

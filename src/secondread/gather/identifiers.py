@@ -5,10 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from secondread.core.errors import BadData
-from secondread.gather.columns import NamesNoFile, read_table_file, words
+from secondread.gather.columns import NamesNoFile, words
 from secondread.gather.files import Listing
 from secondread.gather.found import Found
 from secondread.gather.table import Given, from_content
+from secondread.gather.table_files import read_table_file
 
 ACCESSION = "AccessionNumber"
 IDENTIFIERS = ("SOPInstanceUID", "SeriesInstanceUID", ACCESSION, "StudyInstanceUID", "PatientID")

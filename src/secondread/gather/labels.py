@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.spec import Gather
-from secondread.core.tables import UNLABELLED, Task
+from secondread.core.tables import NO_LABELS, UNLABELLED, Task
 from secondread.gather.found import Found
 
 NEGATIVE = re.compile(
@@ -40,7 +40,7 @@ def labelled(found: Found, gather: Gather) -> Labelled:
     found = _of_one_spelling(found)
     if found.classes == [UNLABELLED]:
         return Labelled(
-            found, "multilabel", found.classes, found.values, ["no labels: these images can be audited only"]
+            found, "multilabel", found.classes, found.values, [f"{NO_LABELS}these images can be audited only"]
         )
     task = _task(found, gather.task)
     if not found.classes or (len(found.classes) < 2 and found.exclusive):
@@ -60,10 +60,10 @@ def labelled(found: Found, gather: Gather) -> Labelled:
 
 
 def _of_one_spelling(found: Found) -> Found:
-    """Classes that differ in capitals or in how their letters are coded only are one, called as most images have it."""
+    """Classes that differ in capitals, spaces or the coding of letters only are one, called as most images have it."""
     alike: dict[str, list[str]] = {}
     for name in found.classes:
-        alike.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
+        alike.setdefault(" ".join(unicodedata.normalize("NFC", name).split()).casefold(), []).append(name)
     count = dict(zip(found.classes, (found.values == 1.0).sum(axis=0), strict=True))
     twice = {max(names, key=lambda name: count[name]): names for names in alike.values() if len(names) > 1}
     return merged(found, twice) if twice else found

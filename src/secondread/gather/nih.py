@@ -10,10 +10,11 @@ import pandas as pd
 from secondread.core.errors import BadData
 from secondread.core.registry import part
 from secondread.core.spec import Gather
-from secondread.gather.columns import ages, read_table_file, separated, words
+from secondread.gather.columns import ages, separated, words
 from secondread.gather.files import Listing, listing
 from secondread.gather.finder import FileFinder
 from secondread.gather.found import Found, many_classes_per_row
+from secondread.gather.table_files import read_table_file
 
 LISTS = {"train_val_list.txt": "train", "test_list.txt": "test"}
 NEEDED = ("Image Index", "Finding Labels", "Patient ID")

@@ -20,14 +20,22 @@ class Form:
     name: str
     pattern: re.Pattern[str]
     prefix: str = ""
+    beside: tuple[str, ...] = ()
+    """Forms of the same set, one of which must be there too: by itself this one may mean something else."""
 
 
 # Kermany: person12_bacteria_3 and person12_virus_4 are one child, whatever follows the number.
+PERSON = Form("Kermany (person<N>_…)", re.compile(r"(?:^|/)person(\d+)_[^/]*$"), "person")
+NORMAL2 = Form("Kermany (NORMAL2-IM-<N>-…)", re.compile(r"(?:^|/)NORMAL2-IM-(\d+)(?:-[^/]*)?$"), "NORMAL2-IM-")
+EXPORTED = Form(
+    "Kermany (IM-<N>-…)", re.compile(r"(?:^|/)IM-(\d+)(?:-[^/]*)?$"), "IM-", beside=(PERSON.name, NORMAL2.name)
+)
 FORMS = (
-    Form("Kermany (person<N>_…)", re.compile(r"(?:^|/)person(\d+)_[^/]*$"), "person"),
-    Form("Kermany (NORMAL2-IM-<N>-…)", re.compile(r"(?:^|/)NORMAL2-IM-(\d+)(?:-[^/]*)?$"), "NORMAL2-IM-"),
-    Form("Kermany (IM-<N>-…)", re.compile(r"(?:^|/)IM-(\d+)(?:-[^/]*)?$"), "IM-"),
-    Form("NIH (<patient>_<follow-up>)", re.compile(r"(?:^|/)(\d{8})_\d{3}(?:[^0-9/][^/]*)?$")),
+    PERSON,
+    NORMAL2,
+    EXPORTED,
+    # NIH's numbers end at 30805; 20200315_001 is a date.
+    Form("NIH (<patient>_<follow-up>)", re.compile(r"(?:^|/)(000[0-3]\d{4})_\d{3}(?:[^0-9/][^/]*)?$")),
     Form("CheXpert (patient<N>/study<M>/…)", re.compile(r"(?:^|/)patient(\d+)/study\d+/[^/]*$"), "patient"),
     Form("patient<N> in the name", re.compile(r"(?i)(?:^|/|_|-)patient[-_ ]?(\d+)(?![0-9])"), "patient"),
     Form("subject<N> in the name", re.compile(r"(?i)(?:^|/)(?:subject|subj|sub)[-_ ]?(\d+)(?![0-9])"), "subject"),
@@ -69,6 +77,16 @@ def recognised(found: Found, asked: str) -> tuple[pd.Series, str, list[str]]:
     return named, f"pattern {asked}", [_count_note("the pattern", named)]
 
 
+def _exported_note(paths: pd.Series) -> list[str]:
+    """A hint where names are those of a viewer's export: IM-0001-0003 is the third image of a series."""
+    exported = [path for path in paths if EXPORTED.pattern.search(path.rsplit(".", 1)[0])]
+    if not exported:
+        return []
+    name = exported[0].rsplit("/", 1)[-1]
+    return [f"patients: names such as {name} count series and images in an export (OsiriX, Horos); where a folder is "
+            "the patient, say which: gather.patient: '^[^/]+/([^/]+)/' takes the second"]  # fmt: skip
+
+
 def _names_of_columns(found: Found) -> list[str]:
     """What a study may call the columns of the source."""
     further = [name.removeprefix("x_") for name in found.rows.columns if name.startswith("x_")]
@@ -88,7 +106,8 @@ def _automatic(found: Found, unknown: pd.Series) -> tuple[pd.Series, str, list[s
         named = named.where(named.notna(), pd.Series(patients, index=named.index, dtype="string"))
         used.append(form)
     if not used:
-        return unknown, "", ["patients: nothing names them; duplicates act as patients, separation is not verifiable"]
+        notes = ["patients: nothing names them; duplicates act as patients, separation is not verifiable"]
+        return unknown, "", [*notes, *_exported_note(found.rows["path"])]
     rule = "file names: " + ", ".join(used)
     return named, rule, [_count_note(rule, named)]
 
@@ -96,8 +115,10 @@ def _automatic(found: Found, unknown: pd.Series) -> tuple[pd.Series, str, list[s
 def patients_by_name(paths: Sequence[str]) -> dict[str, list[str | None]]:
     """The patients by each known form that fits enough of the paths."""
     stems = [path.rsplit(".", 1)[0] for path in paths]
-    found = {}
+    found: dict[str, list[str | None]] = {}
     for form in FORMS:
+        if form.beside and not found.keys() & set(form.beside):
+            continue
         matches = [form.pattern.search(stem) for stem in stems]
         hits = sum(match is not None for match in matches)
         if hits >= min(LEAST_FILES, max(1.0, LEAST_SHARE * len(stems))):

@@ -8,9 +8,11 @@ from pathlib import Path
 from secondread.core.errors import BadData
 from secondread.core.registry import part
 from secondread.core.spec import Gather
+from secondread.core.tables import NO_LABELS
 from secondread.gather import chexpert, class_folders, dicom, nih, npz, table
 from secondread.gather.files import Listing, listing
 from secondread.gather.found import Found, unlabelled
+from secondread.gather.levels import recognised_levels
 
 DICOM_SHARE = 0.5
 
@@ -36,13 +38,15 @@ def auto(root: Path, gather: Gather, /) -> Found:
         except BadData:
             if tabled is None:
                 raise
-    labels = class_folders.class_of_each(there.images)
+    levels = recognised_levels(there.images)
+    labels = levels.labels
     if tabled is not None and (labels is None or len(tabled.rows) >= 0.9 * len(there.images)):
         return _told(tabled, "table")
     if tabled is not None:
         refused = [f"{tabled.notes[0]} names {len(tabled.rows)} of {len(there.images)} images and was passed over"]
     if labels is not None and len(set(labels)) > 1:
         return _told(class_folders.from_listing(there), "class folders", *refused)
+    refused += [f"{NO_LABELS}{levels.why}"] if levels.why else []
     return _told(unlabelled(there, there.notes), "images without labels", *refused)
 
 

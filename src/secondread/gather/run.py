@@ -28,7 +28,7 @@ from secondread.gather.labels import labelled, texts_for_nothing
 from secondread.gather.patients import recognised
 from secondread.metrics.cases import AVERAGES
 
-VERSION = 2
+VERSION = 3
 NEEDS_NO_DATA = "phantom"
 
 

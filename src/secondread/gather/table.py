@@ -13,17 +13,18 @@ from secondread.core.errors import BadData, WrongRequest
 from secondread.core.registry import part
 from secondread.core.spec import Gather
 from secondread.gather.columns import (
+    NamesNoFile,
     Roles,
     ages,
     infer_roles,
     kinds_of,
-    read_table_file,
     separated,
     separator_of,
     words,
 )
 from secondread.gather.files import SPLIT_FOLDERS, Listing, listing, split_of
 from secondread.gather.found import MOST_CLASSES, Found, many_classes_per_row, one_class_per_row
+from secondread.gather.table_files import read_table_file
 
 
 @part("sources", "table")
@@ -72,7 +73,12 @@ def best_table(there: Listing, given: Given, read: Callable[[Listing, str, Given
 
 
 def from_table(there: Listing, name: str, given: Given) -> Found:
-    return from_content(there, name, read_table_file(there.root / name), given)
+    try:
+        return from_content(there, name, read_table_file(there.root / name), given)
+    except NamesNoFile as error:
+        if name.lower().endswith(".xlsx"):
+            raise NamesNoFile(f"{error} (of a workbook the first sheet is read)") from error
+        raise
 
 
 def from_content(there: Listing, name: str, content: pd.DataFrame, given: Given) -> Found:
@@ -81,7 +87,7 @@ def from_content(there: Listing, name: str, content: pd.DataFrame, given: Given)
     files = pd.Series(roles.files, dtype=object)
     rows = rows_of(content, roles)
     missing = files.isna()
-    notes = [f"table: {name}", roles.note, *there.notes]
+    notes = [f"table: {name}", roles.note, *roles.doubts, *there.notes]
     if missing.any():
         first = content.loc[missing.to_numpy(), roles.path].iloc[0]
         notes.append(f"{int(missing.sum())} rows of the table name files that are not there (first: {first})")
@@ -155,8 +161,19 @@ def _from_words(root: Path, text: pd.Series, rows: pd.DataFrame, notes: list[str
         notes = [*notes, f"{int((~said).sum())} rows of the table have no label and were not gathered"]
     rows = rows.assign(label=text.fillna("").astype(str))[said].reset_index(drop=True)
     if not sign:
+        notes = [*notes, *_comma_notes(set(rows["label"]))]
         return one_class_per_row(root, rows, notes, rule)
     return many_classes_per_row(root, rows, [names for names in present if names is not None], notes, rule)
+
+
+def _comma_notes(classes: set[str]) -> list[str]:
+    """A hint where commas may separate labels: `a, b` beside `a` and `b, c`."""
+    parts = {name: {part.strip() for part in name.split(",")} for name in classes}
+    doubtful = [name for name, own in parts.items() if len(own) > 1 and any(
+        own & other for further, other in parts.items() if further != name)]  # fmt: skip
+    if not doubtful:
+        return []
+    return [f"{min(doubtful)!r} counts as one class; where a comma separates labels, write | instead"]
 
 
 def _from_flags(

@@ -67,7 +67,7 @@ def decode(
         raise Refusal("too_large", "the image does not fit into memory") from error
     except Exception as error:  # hostile bytes make decoders raise anything; the caller is told one thing
         raise Refusal("damaged", f"the image cannot be decoded: {type(error).__name__}: {str(error)[:100]}") from error
-    if policy.refuse_constant and decoded.pixels.min() == decoded.pixels.max():
+    if policy.refuse_constant and decoded.measured.min() == decoded.measured.max():
         raise Refusal("constant", "every pixel of the image has the same value")
     return decoded
 

@@ -6,7 +6,8 @@
   their range.
 - `window`: the window or table that DICOM asks to be shown with; `full_range` where the file has none.
 
-Images of at most 8 bits without a window are never changed.
+Images of at most 8 bits without a window are never changed. What DICOM calls padding is black under all of them, and
+percentiles are those of the other pixels.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ def to_uint8(decoded: Decoded, intensity: Intensity) -> NDArray[np.uint8]:
     """Pixels [H, W] or [H, W, 3] as uint8 under the named mapping."""
     pixels = decoded.pixels
     if intensity == "window" and decoded.display is not None and _has_window(decoded.display):
-        return _through(_windowed_table(decoded.display, decoded.bits), pixels)
+        shown = _through(_windowed_table(decoded.display, decoded.bits), pixels)
+        return shown if decoded.padding is None else np.where(decoded.padding, np.uint8(0), shown)
     if decoded.bits == 8:
         return pixels.astype(np.uint8, copy=False)
     if intensity == "percentile" and decoded.bits > 8:
-        low, high = np.percentile(pixels, PERCENTILES)
+        low, high = np.percentile(decoded.measured, PERCENTILES)
     else:
         low, high = 0.0, float(2**decoded.bits - 1)
     return _through(_linear_table(low, high, decoded.bits), pixels)

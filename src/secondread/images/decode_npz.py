@@ -67,6 +67,7 @@ def decode_entry(entry: NDArray[Any]) -> Decoded:
     """An entry as a decoded image; integers of 8 or 16 bits only."""
     if entry.ndim == 3 and entry.shape[2] == 1:
         entry = entry[..., 0]
+    entry = entry.astype(entry.dtype.newbyteorder("="), copy=False)
     if entry.dtype not in (np.uint8, np.uint16, np.bool_) or (entry.dtype == np.uint16 and entry.ndim == 3):
         raise Refusal("unsupported_depth", f"npz images of type {entry.dtype} have no known white; store uint8")
     bits = 16 if entry.dtype == np.uint16 else 8

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from secondread.core.errors import BadData
 
-DECODER_VERSION = "2"
+DECODER_VERSION = "3"
 """Raised whenever the same bytes would give other pixels; part of every cache key and card."""
 
 Intensity = Literal["full_range", "percentile", "window"]
@@ -86,7 +86,8 @@ class Decoded:
     """One image: 0 is black and `2**bits - 1` white, whatever the polarity in the file.
 
     `pixels` is [H, W] when `grey`, else [H, W, 3]; uint8 for `bits` <= 8, else uint16. `reduced` says by what factor a
-    JPEG file was scaled down while it was decoded (1: not at all).
+    JPEG file was scaled down while it was decoded (1: not at all). `padding` [H, W] is where a DICOM file says that
+    nothing was measured: black in `pixels`, under every mapping, and no part of what a mapping is taken from.
     """
 
     pixels: NDArray[np.uint8] | NDArray[np.uint16]
@@ -95,6 +96,14 @@ class Decoded:
     tags: dict[str, str] = field(default_factory=dict)
     display: Display | None = None
     reduced: int = 1
+    padding: NDArray[np.bool_] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def measured(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        """The pixels that are no padding, [M] where there is any; all of them where there is nothing else."""
+        if self.padding is None or self.padding.all():
+            return self.pixels
+        return self.pixels[~self.padding]
 
     @property
     def grey(self) -> bool:
@@ -106,5 +115,7 @@ class Decoded:
 
         return to_uint8(self, intensity)
 
-    def with_pixels(self, pixels: NDArray[np.uint8] | NDArray[np.uint16], bits: int | None = None) -> Decoded:
-        return replace(self, pixels=pixels, bits=self.bits if bits is None else bits)
+    def every(self, step: int) -> Decoded:
+        """Of every `step` rows and columns the first."""
+        padding = None if self.padding is None else self.padding[::step, ::step]
+        return replace(self, pixels=self.pixels[::step, ::step], padding=padding)

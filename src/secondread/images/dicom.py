@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 
 from secondread.images.decode_types import Decoded, DecodePolicy, FileFacts, Refusal
 from secondread.images.dicom_frame import SYNTAXES, Shape, decode_frame
-from secondread.images.dicom_grey import colour_pixels, grey_pixels, number
+from secondread.images.dicom_grey import colour_pixels, grey_pixels, number, padding_of
 
 PREFIX = b"DICM"
 PREFIX_AT = 128
@@ -30,7 +30,8 @@ PIXEL_TAGS = (
     "ModalityLUTSequence", "VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction", "PresentationLUTShape",
     "RedPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableDescriptor",
     "BluePaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData", "GreenPaletteColorLookupTableData",
-    "BluePaletteColorLookupTableData", "LossyImageCompression", "PixelData",
+    "BluePaletteColorLookupTableData", "LossyImageCompression", "PixelPaddingValue",
+    "PixelPaddingRangeLimit", "PixelData",
 )  # fmt: skip
 MAX_META_BYTES = 64 * 1024
 CUT = "header_cut"
@@ -51,7 +52,10 @@ def decode_dicom(content: bytes, policy: DecodePolicy) -> Decoded:
     stored = decode_frame(dataset, shape, syntax)
     if shape.samples == 1 and shape.photometric != "PALETTE COLOR":
         pixels, bits, display = grey_pixels(dataset, stored, shape)
-        return Decoded(pixels, bits, facts, tags, display)
+        padding = padding_of(dataset, stored, shape)
+        if padding is not None:
+            pixels[padding] = 0
+        return Decoded(pixels, bits, facts, tags, display, padding=padding)
     return Decoded(colour_pixels(dataset, stored, shape), 8, facts, tags)
 
 

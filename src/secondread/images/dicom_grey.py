@@ -49,6 +49,35 @@ def unsigned(stored: Stored, bits: int, signed: bool) -> NDArray[np.uint16]:
     return (values + np.uint16(2 ** (bits - 1))) & mask if signed else values
 
 
+def padding_of(dataset: Dataset, stored: Stored, shape: Shape) -> NDArray[np.bool_] | None:
+    """Where stored values [H, W] are padding: those from one limit to the other (DICOM PS3.3 C.7.5.1.1.2).
+
+    None where none is, and where the header does not say or says what is no number.
+    """
+    value = _padding_limit(dataset, "PixelPaddingValue", shape)
+    if value is None:
+        return None
+    limit = _padding_limit(dataset, "PixelPaddingRangeLimit", shape)
+    low, high = sorted((value, value if limit is None else limit))
+    first = -(2 ** (shape.stored - 1)) if shape.signed else 0
+    values = unsigned(stored, shape.stored, shape.signed).astype(np.int32) + first
+    if high < first or low >= first + 2**shape.stored:  # no value that these bits hold: the whole word was meant
+        values = stored.astype(f"{'i' if shape.signed else 'u'}{shape.allocated // 8}").astype(np.int32)
+    found: NDArray[np.bool_] = (values >= low) & (values <= high)
+    return found if found.any() else None
+
+
+def _padding_limit(dataset: Dataset, name: str, shape: Shape) -> int | None:
+    """A limit as a stored value; writers give it as signed or unsigned whatever the pixels are."""
+    found = dataset.get(name)
+    if not isinstance(found, int):
+        return None
+    whole = 2**shape.allocated
+    if shape.signed:
+        return found - whole if found >= whole // 2 else found
+    return found + whole if found < 0 else found
+
+
 def colour_pixels(dataset: Dataset, stored: Stored, shape: Shape) -> NDArray[np.uint8]:
     """uint8 [H, W, 3], or [H, W] where the three are one."""
     if shape.photometric == "PALETTE COLOR":

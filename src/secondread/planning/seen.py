@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from secondread.core.errors import BadData
-from secondread.core.tables import UNLABELLED, Dataset, Task, read_dataset
+from secondread.core.tables import UNLABELLED, Dataset, Task, read_dataset, why_unlabelled
 from secondread.prepare.audit import FIRES, Audited
 from secondread.prepare.report import looked_into, name_of
 
@@ -55,7 +55,7 @@ def seen_in(data: Path) -> Seen:
     found, where = looked_into(data)
     dataset = read_dataset(where.dataset)
     if dataset.classes == [UNLABELLED]:
-        raise BadData(f"{data}: nothing says what the images show: put them in a folder per class, or give a table")
+        raise BadData(f"{data}: nothing says what the images show. {why_unlabelled(dataset)}")
     if len(dataset.classes) < 2 and dataset.task != "multilabel":
         raise BadData(f"{data}: all images are of one class ({dataset.classes[0]}): there is nothing to tell apart")
     return _seen(data, found, dataset)

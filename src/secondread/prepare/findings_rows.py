@@ -22,6 +22,8 @@ from secondread.prepare.material import (
 
 FEW_FOR_VALIDATION, FEW_PER_CLASS = 100, 10
 FEW_IN_CLASS = 30
+MOSTLY = 0.5
+"""Share of the images from which one patient is told."""
 APART = 0.2
 """Difference of two shares that is worth a word."""
 RADIOGRAPHS = {"CR", "DX", "RG"}
@@ -89,11 +91,30 @@ def patients(m: Material) -> Iterator[Finding]:
     elif not known.all():
         message = f"{int((~known).sum())} of {len(rows)} images do not name their patient"
         yield Finding("patients_partly_known", "info", message, [], "their duplicate clusters act as patients")
+    yield from _mostly_one_patient(rows["patient"])
     several = crossing(rows["patient"], m.label_of) if m.exclusive else []
     if several:
         files = rows["row_id"][rows["patient"].isin(several)].tolist()
         message = f"{many(len(several), 'patient')} with images in several classes"
         yield Finding("patients_across_classes", "info", message, files, TOGETHER)
+
+
+def _mostly_one_patient(named: pd.Series) -> Iterator[Finding]:
+    """What anonymisation writes instead of a patient makes one of many."""
+    counts = named.value_counts()
+    if len(named) < 2 or counts.empty or counts.iloc[0] < MOSTLY * len(named):
+        return
+    if len(counts) > 1 and counts.iloc[0] < FEW_IN_CLASS:
+        return
+    share = "all" if counts.iloc[0] == len(named) else f"{counts.iloc[0]} of"
+    message = (
+        f"{share} {len(named)} images are of one patient ({counts.index[0]}), so that one part of a split gets them"
+    )
+    done = (
+        "kept together. If anonymisation wrote that name: gather.patient: COLUMN, a pattern with a group, "
+        "StudyInstanceUID (in DICOM files; keeps examinations together) or none"
+    )
+    yield Finding("one_patient", "warning", message, [], done)
 
 
 def given_splits(m: Material) -> Iterator[Finding]:
@@ -138,7 +159,9 @@ def kinds(m: Material) -> Iterator[Finding]:
             mixed = column == "x_modality" and not RADIOGRAPHS.issuperset(said.dropna())
             told = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
             message = f"{code.replace('_', ' ')}: {told}"
-            done = "kept; a table of the files that count leaves out others"
+            option, by_header = "modalities" if column == "x_modality" else "views", "x_modality" in m.rows
+            how = f"gather.source: {{name: dicom, {option}: […]}} keeps" if by_header else "a table can name"
+            done = f"kept; {how} those that count"
             yield Finding(code, "warning" if mixed else "info", message, [], done)
 
 

@@ -4,7 +4,7 @@ Candidates are pairs of images whose hashes (of the image, its mirror image, or 
 They are found by banding: of r + 1 bands of bits, two hashes within r bits agree in at least one; only images that
 share a band, and are not joined by others yet, are compared, so the work does not grow with the square of their
 number. A pair is a duplicate when the small pictures correlate after the mean picture of the set was taken out; without
-that, all chests look alike.
+that, all chests look alike. (A set of copies of one image has that image for its mean: see `NEARLY_USUAL`.)
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ RADIUS, SMALL_RADIUS = 8, 4
 FEW_IMAGES = 20_000
 """Up to this many images the wider radius is searched: gamma and crops move more bits."""
 ALIKE = 0.935
+NEARLY_USUAL, SAME = 0.98, 0.985
+"""Of pictures that are the mean picture but for so little, nothing telling is left without it: they are compared as
+they are. Where many pictures of a set are copies of one, the mean is that one; of chests none comes so close to it."""
 COARSE, COARSE_ALIKE = 16, 0.85
 TOGETHER = 512
 """Pairs compared at once where those before were mostly not alike."""
@@ -154,5 +157,8 @@ def _correlation(a: NDArray[np.float32], b: NDArray[np.float32], usual: NDArray[
     Taken out by regression, not by subtraction, so that a negative or a faint image loses its own share of it.
     """
     left, right = _unit(a), _unit(b)
-    left, right = _unit(left - np.outer(left @ usual, usual)), _unit(right - np.outer(right @ usual, usual))
-    return np.asarray(np.einsum("ij,ij->i", left, right))
+    left_usual, right_usual = left @ usual, right @ usual
+    whole = np.einsum("ij,ij->i", left, right)
+    left, right = _unit(left - np.outer(left_usual, usual)), _unit(right - np.outer(right_usual, usual))
+    as_they_are = (np.minimum(left_usual, right_usual) >= NEARLY_USUAL) & (whole >= SAME)
+    return np.asarray(np.where(as_they_are, whole, np.einsum("ij,ij->i", left, right)))

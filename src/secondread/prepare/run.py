@@ -41,7 +41,7 @@ from secondread.prepare.pixels import pixel_settings, sizes_of
 from secondread.prepare.proof import prove
 
 VERSION = 1
-AUDIT_VERSION = 2
+AUDIT_VERSION = 3
 LEAKY = "image_level"
 LOOKING = {"unreadable", "near_duplicates", "shortcuts"}
 """Checks for which images are decoded; without any of them rows are compared by bytes, labels and patients alone."""
@@ -106,7 +106,10 @@ def audit_and_clean(study: Study, where: StudyDir) -> None:
     result = audit_rows(study, where)
     kept = result.material.cleaned.kept
     if kept.empty:
-        raise BadData("no image is left after cleaning; see prepare/audit.json")
+        reasons = result.material.cleaned.dropped["reason"].value_counts()
+        raise BadData(
+            f"no image is left after cleaning; {reasons.iloc[0]} of {reasons.sum()} are left out as {reasons.index[0]}"
+        )
     write_table(kept, where.clean_rows, ROW_COLUMNS | CLEAN_COLUMNS)
     write_table(result.material.cleaned.dropped, where.dropped, ROW_COLUMNS | CLEAN_COLUMNS | {"reason": "string"})
     for line in _told(result):

@@ -82,7 +82,7 @@ def _look(decoded: Decoded | Refusal) -> Seen:
         **MISSED,
         "pixel_id": pixel_id(decoded),
         "chroma": chroma,
-        "used_range": float(np.ptp(decoded.pixels)) / (2**decoded.bits - 1),
+        "used_range": float(np.ptp(decoded.measured)) / (2**decoded.bits - 1),
         "small_std": float(small.std()),
         **_file(decoded),
         **_hashes(image),

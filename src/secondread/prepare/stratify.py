@@ -28,7 +28,8 @@ def deal(
     codes, names = pd.factorize(groups, sort=True)
     if len(names) < len(shares):
         raise BadData(
-            f"{len(names)} independent groups of images cannot fill {len(shares)} parts: more patients are needed"
+            f"{len(shares)} parts of a split need as many independent groups of images; there "
+            f"{'is 1' if len(names) == 1 else f'are {len(names)}'}: more patients are needed"
         )
     sizes = np.bincount(codes, minlength=len(names))
     counts = np.zeros((len(names), labels_NK.shape[1] + 1), dtype=np.int64)

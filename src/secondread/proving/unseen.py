@@ -18,7 +18,15 @@ from secondread.core.progress import say
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import load_study, parse_study
-from secondread.core.tables import UNLABELLED, Dataset, known_labels, labels_of, read_dataset, read_table
+from secondread.core.tables import (
+    UNLABELLED,
+    Dataset,
+    known_labels,
+    labels_of,
+    read_dataset,
+    read_table,
+    why_unlabelled,
+)
 from secondread.evaluate.predictions import patients_of
 from secondread.gather import run as gather
 from secondread.gather.aligned import Gathered, aligned
@@ -70,7 +78,7 @@ def unseen_by(bundle: Bundle, study: Study, where: StudyDir, what: str) -> Unsee
     prepare.look(study, where)
     dataset, rows = read_dataset(where.dataset), read_table(where.clean_rows)
     if dataset.classes == [UNLABELLED]:
-        raise BadData(f"{what}: nothing says what the images show: put them in a folder per class, or give a table")
+        raise BadData(f"{what}: nothing says what the images show. {why_unlabelled(dataset)}")
     found = Gathered(rows, dataset, labels_of(rows, dataset.classes))
     how = "--labels CLASS=NAMES, or gather.labels in a study file"
     found = aligned(found, bundle.card.classes, bundle.card.task, what, how)

@@ -51,6 +51,8 @@ def take_in(content: bytes, specs: list[PixelSpec], policy: DecodePolicy, out: P
         arrays[spec_key(spec)] = to_model_input(seen, spec)
     if decoded.display is not None and decoded.display.table is not None:
         arrays["table"] = decoded.display.table
+    if decoded.padding is not None:
+        arrays["padding"] = np.packbits(decoded.padding)
     arrays["meta"] = np.frombuffer(json.dumps(_meta(decoded)).encode(), np.uint8)
     with open(out, "xb") as opened:
         os.fchmod(opened.fileno(), 0o600)
@@ -75,7 +77,11 @@ class StoredPixels:
         meta = json.loads(self.arrays["meta"].tobytes())
         table = self.arrays.get("table")
         display = Display(**meta["display"], table=table) if meta["display"] else None
-        return Decoded(self.arrays["pixels"], meta["bits"], FileFacts(**meta["facts"]), {}, display)
+        pixels, packed = self.arrays["pixels"], self.arrays.get("padding")
+        padding = (
+            None if packed is None else np.unpackbits(packed, count=pixels.size).reshape(pixels.shape).astype(bool)
+        )
+        return Decoded(pixels, meta["bits"], FileFacts(**meta["facts"]), {}, display, padding=padding)
 
     @property
     def thumbnail(self) -> NDArray[np.uint8]:
@@ -108,7 +114,7 @@ def windows_of(decoded: Decoded) -> dict[str, list[float]]:
     """Grey values shown as black and as white: the full range, this image's own, and what the file asks for."""
     top = float(2**decoded.bits - 1)
     step = max(1, max(decoded.pixels.shape[:2]) // SAMPLED)
-    low, high = (float(value) for value in np.percentile(decoded.pixels[::step, ::step], PERCENTILES))
+    low, high = (float(value) for value in np.percentile(decoded.every(step).measured, PERCENTILES))
     found = {"full": [0.0, top], "auto": [low, max(high, low + 1.0)]}
     display = decoded.display
     if display is not None and display.width is not None and display.center is not None and display.slope:
@@ -131,7 +137,7 @@ def _meta(decoded: Decoded) -> dict[str, Any]:
 def _thumbnail(decoded: Decoded) -> NDArray[np.uint8]:
     """At most THUMBNAIL pixels a side; coarse cells first, since nobody measures in it."""
     factor = max(1, max(decoded.pixels.shape[:2]) // (2 * THUMBNAIL))
-    small = display_pixels(decoded.with_pixels(decoded.pixels[::factor, ::factor]))
+    small = display_pixels(decoded.every(factor))
     image = Image.fromarray(small)
     image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     return np.asarray(image, dtype=np.uint8)
