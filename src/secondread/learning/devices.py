@@ -79,6 +79,18 @@ class Machine:
         joined: torch.Tensor = self.accelerator.gather(tensor)
         return joined
 
+    def mean_of_processes(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The mean of the tensors of all processes, the same in each."""
+        mean: torch.Tensor = self.accelerator.reduce(tensor, "mean")
+        return mean
+
+    def take_buffers_of_the_first(self, network: torch.nn.Module) -> None:
+        """Give every process the buffers of the first one: each has statistics of its own share of the last batch."""
+        if self.world > 1:
+            from accelerate.utils import broadcast
+
+            broadcast(list(network.buffers()))
+
     def wait(self) -> None:
         self.accelerator.wait_for_everyone()
 

@@ -81,8 +81,7 @@ class Training:
         while course.step < end:
             self.one_step()
             shown.advance(self.images_per_step)
-            if time.monotonic() - self.saved > SAVE_SECONDS:
-                self._look()
+            if not self.pending and time.monotonic() - self.saved > SAVE_SECONDS:
                 begun = self._clock(begun)
                 self.save()
         self._look()
@@ -114,10 +113,15 @@ class Training:
         return loss.detach(), correct.detach()
 
     def _look(self) -> None:
-        """Take the losses of the last steps off the device; one that is not finite stops the training."""
+        """Take the losses of the last steps off the device; one that is not finite stops the training.
+
+        They are those of all processes, which therefore look after the same steps: any of them could go on from what
+        the first one saves, and all stop at the same loss.
+        """
         if not self.pending:
             return
-        found = torch.stack([torch.stack([loss.float(), correct.float()]) for loss, correct in self.pending]).tolist()
+        own = torch.stack([torch.stack([loss.float(), correct.float()]) for loss, correct in self.pending])
+        found = self.machine.mean_of_processes(own).tolist()
         first = self.course.step - len(self.pending) + 1
         self.pending.clear()
         for step, (loss, correct) in enumerate(found, start=first):
@@ -150,10 +154,8 @@ class Training:
         shown.note(", ".join(f"{name} {row[name]:.4g}" for name in ("train_loss", self.pace.watch) if name in row))
 
     def _figures(self) -> dict[str, Any]:
-        """The row of this epoch as far as training fills it; the loss is that of all processes."""
-        course, device = self.course, self.machine.device
-        sums = torch.tensor([course.loss, course.correct], device=device) / max(course.counted, 1)
-        loss, correct = self.machine.accelerator.reduce(sums, "mean").tolist()
+        """The row of this epoch as far as training fills it."""
+        course = self.course
         before = course.history[-1]["seconds"] if course.history else 0.0
         return {
             "epoch": len(course.history) + 1,
@@ -161,13 +163,14 @@ class Training:
             "seconds": course.seconds,
             "images_per_s": course.counted * self.images_per_step / max(course.seconds - before, 1e-9),
             "lr": max(group["lr"] for group in self.optimiser.param_groups),
-            "train_loss": loss,
-            "train_accuracy": correct,
+            "train_loss": course.loss / max(course.counted, 1),
+            "train_accuracy": course.correct / max(course.counted, 1),
         }
 
     def _judge(self, row: dict[str, Any]) -> None:
         """Evaluate, and keep the weights when they are the best so far, or always where the last are wanted."""
         course, pace = self.course, self.pace
+        self.machine.take_buffers_of_the_first(self.lesson.learner)  # the weights that are kept are its
         row |= self.lesson.evaluate()
         value = row.get(pace.watch)
         known = value if value is not None and math.isfinite(value) else None

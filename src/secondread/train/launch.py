@@ -47,13 +47,16 @@ def train_units(study: Study, where: StudyDir) -> None:
     if launched_processes() > 1 or wanted == "auto" or wanted < 2:
         train_here(study, where)
         return
-    code = _in_processes(wanted, [str(where.root), str(where.data or ""), where.only or ""])
+    code = in_processes(wanted, __spec__.name, [str(where.root), str(where.data or ""), where.only or ""])
     if code:
         raise BadData(f"training in {wanted} processes failed (exit code {code}); the reason is above")
 
 
-def _in_processes(count: int, arguments: list[str]) -> int:
-    """Run this module in `count` processes that know of each other; the exit code of the first that fails, or 0."""
+def in_processes(count: int, module: str, arguments: list[str]) -> int:
+    """Run a module in `count` processes that know of each other; the exit code of the first that fails, or 0.
+
+    As soon as one of them fails the others are killed: they would wait for it.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -61,7 +64,7 @@ def _in_processes(count: int, arguments: list[str]) -> int:
     threads = str(max(torch.get_num_threads() // count, 1))
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "secondread.train.launch", *arguments],
+            [sys.executable, "-m", module, *arguments],
             env={"OMP_NUM_THREADS": threads} | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
         for rank in range(count)
