@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,14 @@ TIMES = ("seconds", "images_per_s")
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, Any]]]:
+def told(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes says of the same trainings."""
     folder = tmp_path_factory.mktemp("shared")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CUDA_VISIBLE_DEVICES", "")  # two processes cannot share one GPU
         patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
         assert in_processes(2, "shared_training", [str(folder)]) == 0
-    yield [json.loads((folder / f"told-{rank}.json").read_text()) for rank in (0, 1)]
+    return [json.loads((folder / f"told-{rank}.json").read_text()) for rank in (0, 1)]
 
 
 def timeless(history: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import read_json, write_json
@@ -127,6 +128,16 @@ def test_a_killed_gan_goes_on_to_the_same_choice(tmp_path: Path, monkeypatch: py
             trained(tmp_path / "killed", patched)
     trained(tmp_path / "killed", monkeypatch)
     np.testing.assert_array_equal(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+    assert told(tmp_path / "killed") == told(tmp_path / "whole")
+
+
+def told(folder: Path) -> dict[str, Any]:
+    """Everything that a GAN tells of its course, to the last digit; how fast it went is another matter."""
+    tables = {name: pd.read_csv(folder / name, dtype=str) for name in ("losses.csv", "curve.csv")}
+    events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0}).Reload()
+    scalars = {tag: [(one.step, one.value) for one in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    kept = {name: table.drop(columns="images_per_s", errors="ignore") for name, table in tables.items()}
+    return {name: table.to_dict("records") for name, table in kept.items()} | scalars
 
 
 def test_a_gan_killed_before_its_first_losses_were_written_starts_again(

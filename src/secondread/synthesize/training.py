@@ -83,7 +83,7 @@ def train_gan(
     record.resume(training)
     from torch.utils.tensorboard import SummaryWriter
 
-    board = SummaryWriter(str(folder / "tensorboard"), purge_step=training.step)  # type: ignore[no-untyped-call]
+    board = SummaryWriter(str(folder / "tensorboard"), purge_step=training.step + 1)  # type: ignore[no-untyped-call]
     with open(folder / "losses.csv", "a", newline="", encoding="utf8") as opened, board:
         losses = csv.DictWriter(opened, ["step", "generator_loss", "critic_loss", "wasserstein", "images_per_s"])
         if training.step == 0:
