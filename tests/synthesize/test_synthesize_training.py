@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import read_json, write_json
 from secondread.core.spec import Engine, PartRef, Synthesize
 from secondread.core.studyfile import check_parts
+from secondread.core.tables import read_dataset, read_table, write_dataset
 from secondread.learning.devices import set_threads
 from secondread.learning.gan_loop import GanTraining
 from secondread.metrics import distances
@@ -26,8 +28,8 @@ from secondread.synthesize import run as synthesize
 from secondread.synthesize import training as module
 from secondread.synthesize.extractors import Extractor, TaskNetwork
 from secondread.synthesize.run import units
-from secondread.synthesize.targets import Target, fold_rows, samples_needed
-from secondread.synthesize.training import Material, train_gan
+from secondread.synthesize.targets import Target, fold_rows, samples_needed, targets, training_rows
+from secondread.synthesize.training import Material, material_of, train_gan
 from small_study import SIDE, small_directory, small_study
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 32, 32), dtype=np.uint8)
@@ -224,6 +226,21 @@ def test_a_conditional_gan_is_compared_with_real_images_class_by_class(tmp_path:
     assert told["fid"] < 0.05 * distances.fid(judge()(images), judge()(material.images[-40:]))
     assert told["spectrum"] < 0.05
     assert told["diversity"] == pytest.approx(1, abs=0.05)
+
+
+def test_a_class_that_is_called_all_is_one_class(tmp_path: Path) -> None:
+    where = small_directory(tmp_path, count=120)
+    renamed = read_table(where.clean_rows).rename(columns={"y_c1": "y_all"})
+    renamed.to_parquet(where.clean_rows)
+    write_dataset(replace(read_dataset(where.dataset), classes=["c0", "all"]), where.dataset)
+    settings = {"gans": ["dcgan"], "for": ["all"], "size": 32}
+    (target,) = targets(small_study(tmp_path, {}, synthesize=settings), where)
+    learnt = training_rows(target, fold_rows(where, 0, 0))
+    assert set(learnt["y_all"]) == {1}
+    cache = SimpleNamespace(take=lambda ids: np.zeros((len(ids), 32, 32), np.uint8))
+    assert material_of(learnt, cache, target, ["c0", "all"]).labels is None  # type: ignore[arg-type]
+    (every,) = targets(small_study(tmp_path, {}, synthesize=settings | {"per": "conditional"}), where)
+    assert set(training_rows(every, fold_rows(where, 0, 0))["y_all"]) == {0, 1}
 
 
 def test_the_judge_learns_with_the_threads_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

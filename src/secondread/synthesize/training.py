@@ -26,7 +26,7 @@ from secondread.metrics.spectrum import spectral_distance
 from secondread.synthesize.collapse import CollapseWatch, diversity
 from secondread.synthesize.extractors import Extractor
 from secondread.synthesize.sheets import save_film, save_sheet
-from secondread.synthesize.targets import ALL, Target
+from secondread.synthesize.targets import Target
 
 SHEET_IMAGES = 64
 LEAST_DIVERSITY = 0.5
@@ -47,7 +47,7 @@ class Material:
 
 def material_of(rows: pd.DataFrame, cache: PixelCache, target: Target, classes: list[str]) -> Material:
     images = cache.take(list(rows["row_id"]))
-    if target.name != ALL:
+    if not target.conditional:
         return Material(images, None, [target.name])
     labels = rows[[f"y_{name}" for name in classes]].to_numpy().argmax(axis=1)
     return Material(images, labels.astype(np.int64), classes)
