@@ -84,6 +84,10 @@ class Machine:
         mean: torch.Tensor = self.accelerator.reduce(tensor, "mean")
         return mean
 
+    def any_says(self, yes: bool) -> bool:
+        """Whether any process says yes; all of them must ask."""
+        return bool(self.mean_of_processes(torch.tensor(float(yes), device=self.device)) > 0)
+
     def take_buffers_of_the_first(self, network: torch.nn.Module) -> None:
         """Give every process the buffers of the first one: each has statistics of its own share of the last batch."""
         if self.world > 1:

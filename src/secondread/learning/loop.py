@@ -149,8 +149,7 @@ class Training:
             lesson.schedule.step(row["val_loss"])
         course.history.append(row)
         course.loss, course.correct, course.counted = 0.0, 0.0, 0
-        if self.machine.is_main:
-            lesson.learned(row)
+        lesson.learned(row)
         shown.note(", ".join(f"{name} {row[name]:.4g}" for name in ("train_loss", self.pace.watch) if name in row))
 
     def _figures(self) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def _turn(
 
 def main(root: str, data: str, only: str) -> int:
     """One of the processes that `train_units` started."""
-    _end_with(os.getppid())
+    end_with(os.getppid())
     where = StudyDir(Path(root), Path(data) if data else None, only or None)
     try:
         train_here(load_study(where.study_file), where)
@@ -137,11 +137,11 @@ def main(root: str, data: str, only: str) -> int:
         say(str(error) if rank == "0" else f"process {rank}: {error}")
         return error.exit_code
     finally:
-        _leave()
+        leave()
     return 0
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """Leave as soon as the process that started this one is gone: a rerun must not meet a writer of before."""
 
     def watch() -> None:
@@ -152,7 +152,7 @@ def _end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _leave() -> None:
+def leave() -> None:
     group = torch.distributed
     if group.is_available() and group.is_initialized():
         group.destroy_process_group()

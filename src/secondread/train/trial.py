@@ -57,8 +57,9 @@ def train_trial(
 ) -> Outcome:
     """Train into `folder`: best.safetensors, card.json, epochs.csv, contents.json, tensorboard/.
 
-    Goes on from the checkpoints of an earlier try of the same `key`. `watch` is told each epoch's figures. Raises
-    `Leak`, `BadData` (NaN, memory, missing input) or `WrongRequest` (settings that do not fit the task or the model).
+    Goes on from the checkpoints of an earlier try of the same `key`. `watch` is told each epoch's figures, in every
+    process. Raises `Leak`, `BadData` (NaN, memory, missing input) or `WrongRequest` (settings that do not fit the task
+    or the model).
     """
     with machine.main_first():
         material = material_of(study, where, trial)
