@@ -60,6 +60,7 @@ def test_every_value_has_a_default() -> None:
         ({"train": {"seeds": []}}, ["train.seeds", "at least 1"]),
         ({"train": {"clip": -1}}, ["train.clip", "greater than 0"]),
         ({"prepare": {"seed": -1}}, ["prepare.seed", "greater than or equal to 0"]),
+        ({"synthesize": {"samples": 3}}, ["synthesize.samples", "greater than or equal to 4"]),
         ({"arms": {"a/b": {}}}, ["no slash"]),
         ({"arms": {}}, ["at least one"]),
         ({"evaluate": {"baseline": "b"}}, ["no arm 'b'", "plain"]),

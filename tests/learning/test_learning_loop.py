@@ -46,10 +46,13 @@ def batch(step: int) -> tuple[Tensor, Tensor]:
 
 
 class School:
-    """One training, made anew as after a restart; `die_at` kills it before that step."""
+    """One training, made anew as after a restart; `die_at` kills it before that step, `die_judging` in that epoch."""
 
-    def __init__(self, folder: Path, die_at: int | None = None, losses: list[float] | None = None, **pace: Any) -> None:
-        self.learner, self.folder, self.die_at = Learner(), folder, die_at
+    def __init__(
+        self, folder: Path, die_at: int | None = None, losses: list[float] | None = None,
+        die_judging: int | None = None, **pace: Any,
+    ) -> None:  # fmt: skip
+        self.learner, self.folder, self.die_at, self.die_judging = Learner(), folder, die_at, die_judging
         self.losses = losses
         self.told: list[dict[str, Any]] = []
         self.pace = Pace(**({"steps": 14, "epoch_steps": 4, "seed": 3, "clip": 1.0} | pace))
@@ -62,6 +65,8 @@ class School:
 
     def evaluate(self) -> dict[str, float]:
         assert not self.learner.training
+        if self.die_judging == len(self.told) + 1:
+            raise Killed
         if self.losses is not None:
             return {"val_loss": self.losses[len(self.told)]}
         with torch.no_grad():
@@ -111,6 +116,19 @@ def test_a_killed_training_ends_with_the_same_weights(
     assert timeless(resumed) == timeless(course)
     assert resumed.best_epoch == course.best_epoch
     assert [row["epoch"] for row in resumed.history] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("epoch", [1, 4])
+def test_a_training_that_is_killed_while_it_is_judged_judges_that_epoch_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: int
+) -> None:
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
+    whole, after = School(tmp_path / "whole"), School(tmp_path / "killed")
+    course = whole.fit()
+    with pytest.raises(Killed):
+        School(tmp_path / "killed", die_judging=epoch).fit()
+    assert timeless(after.fit()) == timeless(course)
+    assert same(after.best(), whole.best())
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Path) -> None:

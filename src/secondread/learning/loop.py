@@ -81,7 +81,8 @@ class Training:
         while course.step < end:
             self.one_step()
             shown.advance(self.images_per_step)
-            if not self.pending and time.monotonic() - self.saved > SAVE_SECONDS:
+            due = time.monotonic() - self.saved > SAVE_SECONDS
+            if due and not self.pending and course.step < end:  # who goes on from an epoch's end would not judge it
                 begun = self._clock(begun)
                 self.save()
         self._look()
