@@ -82,6 +82,7 @@ if __name__ == "__main__":
         PLACE.wait()
     resumed = trained(root / "killed", None)
     told = {
+        "waits": torch.distributed.group.WORLD._get_backend(PLACE.device).options._timeout.total_seconds(),
         "whole": whole.history,
         "resumed": resumed.history,
         "best": [whole.best, averaged.best],

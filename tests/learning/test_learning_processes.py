@@ -38,3 +38,8 @@ def test_losses_after_a_kill_within_an_epoch_are_those_of_an_undisturbed_trainin
 def test_validation_judges_the_weights_that_are_kept(told: list[dict[str, Any]]) -> None:
     for process in told:
         assert process["best"] == pytest.approx(process["kept"], rel=1e-6)
+
+
+def test_processes_wait_for_the_first_one_as_long_as_another_command_may_take(told: list[dict[str, Any]]) -> None:
+    """Torch's own patience is half an hour, and ten minutes on GPUs."""
+    assert [process["waits"] >= 24 * 3600 for process in told] == [True, True]

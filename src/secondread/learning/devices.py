@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 MMAP_MAX, TRIM_THRESHOLD = -4, -1  # glibc's M_MMAP_MAX and M_TRIM_THRESHOLD
 KEEP_ALL = 2**31 - 1
+PATIENCE = 24 * 3600
+"""Seconds that processes wait for the first one, which may wait for another command or fill a cache; torch would give
+up after ten minutes. Where one of them dies, whoever started them ends the others."""
 _OWN_THREADS: list[int] = []
 """Torch's own choice, as long as a study has named another."""
 
@@ -109,7 +113,7 @@ def machine(engine: Engine | None = None) -> Machine:
 
     Raises `WrongRequest` for a precision the device does not have.
     """
-    from accelerate import Accelerator
+    from accelerate import Accelerator, InitProcessGroupKwargs
     from accelerate.state import AcceleratorState
 
     engine = engine or Engine()
@@ -124,7 +128,8 @@ def machine(engine: Engine | None = None) -> Machine:
     if not on_gpu:
         tune_allocator()
         flush_denormals()
-    accelerator = Accelerator(cpu=not on_gpu, mixed_precision=precision)
+    patient = InitProcessGroupKwargs(timeout=timedelta(seconds=PATIENCE))
+    accelerator = Accelerator(cpu=not on_gpu, mixed_precision=precision, kwargs_handlers=[patient])
     may_choose = engine.precision == "auto" and precision == "bf16" and not on_gpu
     return Machine(accelerator, engine.compile is True, may_choose)
 
