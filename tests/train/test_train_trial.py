@@ -192,6 +192,9 @@ def test_a_label_told_three_ways_leaves_one_logit_per_class(tmp_path: Path) -> N
     assert len(card.training_prior) == 3
     with pytest.raises(WrongRequest, match="cannot be mixed by augment: mixup"):
         plan_and_train(small_study(tmp_path, settings | {"augment": "mixup"}), where)
+    for idle in ({}, {"loss": "bce", "label_smoothing": 0.1}):
+        with pytest.raises(WrongRequest, match=r"train\.loss and train\.label_smoothing would do nothing"):
+            plan_and_train(small_study(tmp_path, settings | {"uncertain": "multi_class"} | idle), where)
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,12 @@ def loss_of(trial: Trial, spec: LossSpec, policies: list[str]) -> Loss:
         return loss
     if trial.train.augment.name in MIXING:
         raise WrongRequest(f"train.uncertain: multi_class cannot be mixed by augment: {trial.train.augment.name}")
-    return ThreeWay(loss, policies)
+    if set(policies) == {"multi_class"} and (trial.train.loss.name != "bce" or trial.train.label_smoothing):
+        raise WrongRequest(
+            "train.uncertain: multi_class tells every label apart by a loss of its own, so that train.loss and "
+            "train.label_smoothing would do nothing: set loss: bce without smoothing, or multi_class for some labels"
+        )
+    return ThreeWay(loss, policies, spec.prior)
 
 
 def _classifier(where: StudyDir, trial: Trial, material: Material, loss: Loss, machine: Machine) -> Classifier:
