@@ -72,12 +72,12 @@ class School:
         with torch.no_grad():
             return {"val_loss": float(self.learner(*batch(999))[0])}
 
-    def fit(self, schedule: Any = None) -> Course:
+    def fit(self, schedule: Any = None, key: str = "key") -> Course:
         made = schedule or one_cycle(self.optimiser, self.pace.steps)
         lesson = Lesson("school", self.learner, self.supply, self.optimiser, made, self.evaluate,
                         lambda: save_weights(self.folder / "best.safetensors", self.learner.state_dict()),
                         self.told.append)  # fmt: skip
-        return fit(lesson, self.pace, machine(), self.folder / "checkpoint", "key")
+        return fit(lesson, self.pace, machine(), self.folder / "checkpoint", key)
 
     def weights(self) -> dict[str, Tensor]:
         return {name: tensor.cpu().clone() for name, tensor in self.learner.state_dict().items()}
@@ -145,6 +145,25 @@ def test_a_checkpoint_of_another_key_is_not_used(tmp_path: Path) -> None:
     assert finished(school.pace, tmp_path / "checkpoint", "key") == course
     assert finished(school.pace, tmp_path / "checkpoint", "another") is None
     assert finished(School(tmp_path, steps=99).pace, tmp_path / "checkpoint", "key") is None
+
+
+class Fatal(list[dict[str, Any]]):
+    def append(self, row: dict[str, Any]) -> None:
+        raise Killed
+
+
+def test_who_goes_back_to_earlier_settings_keeps_no_weights_of_those_between(tmp_path: Path) -> None:
+    falls_once = [1.0, 2.0, 2.0, 2.0]
+    whole, back = School(tmp_path / "whole", losses=falls_once), School(tmp_path / "changed", losses=falls_once)
+    whole.fit()
+    with pytest.raises(Killed):
+        School(tmp_path / "changed", losses=falls_once, die_at=5).fit()
+    between = School(tmp_path / "changed", losses=[0.0], seed=99)
+    between.told = Fatal()  # its weights are kept by then, and no checkpoint is written yet
+    with pytest.raises(Killed):
+        between.fit(key="another")
+    back.fit()
+    assert same(back.best(), whole.best())
 
 
 def test_a_training_that_is_over_is_not_repeated(tmp_path: Path) -> None:

@@ -133,6 +133,27 @@ def test_a_killed_gan_goes_on_to_the_same_choice(tmp_path: Path, monkeypatch: py
     assert told(tmp_path / "killed") == told(tmp_path / "whole")
 
 
+def test_who_goes_back_to_earlier_settings_keeps_no_generator_of_those_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(tmp_path / "whole", monkeypatch, keep="best")
+    for key, dies_at in (("key", 6), ("another", 2)):  # the second dies with a generator kept and no checkpoint yet
+        save = module.save_checkpoint
+
+        def killed(path: Path, state: dict[str, Any], at: int = dies_at, save: Any = save) -> None:
+            if state["step"] == at:
+                raise KeyboardInterrupt
+            save(path, state)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "save_checkpoint", killed)
+            with pytest.raises(KeyboardInterrupt):
+                trained(tmp_path / "changed", patched, key=key)
+    trained(tmp_path / "changed", monkeypatch)
+    assert told(tmp_path / "changed")["curve.csv"] == told(tmp_path / "whole")["curve.csv"]
+    np.testing.assert_array_equal(weights(tmp_path / "changed"), weights(tmp_path / "whole"))
+
+
 def told(folder: Path) -> dict[str, Any]:
     """Everything that a GAN tells of its course, to the last digit; how fast it went is another matter."""
     tables = {name: pd.read_csv(folder / name, dtype=str) for name in ("losses.csv", "curve.csv")}

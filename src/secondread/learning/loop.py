@@ -205,8 +205,13 @@ class Training:
         })  # fmt: skip
 
     def resume(self) -> None:
+        """Go on from a checkpoint of the same key; one of another is removed, for the weights kept are not its any more
+        as soon as this training keeps some."""
         state = load_checkpoint(self.checkpoint)
+        self.machine.wait()  # every process has looked
         if state is None or state["key"] != self.key or "learner" not in state:
+            if self.machine.is_main:
+                self.checkpoint.unlink(missing_ok=True)
             return
         self.course = Course(**state["course"])
         self.lesson.learner.load_state_dict(state["learner"])

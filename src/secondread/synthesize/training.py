@@ -136,6 +136,8 @@ class _Record:
         state = load_checkpoint(self.checkpoint)
         if state is not None and state.get("key") == self.key:
             training.load(state)
+        else:  # of other settings: what is kept from now on would not be its
+            self.checkpoint.unlink(missing_ok=True)
         self._cut_tables(training.step)
         for sheet in (self.folder / "sheets").glob("*.png"):
             if sheet.name > _sheet_name(training.step):
