@@ -335,6 +335,14 @@ def test_a_training_for_two_nodes_does_not_begin_on_one(tmp_path: Path) -> None:
     assert not where.trial(TRIAL).joinpath("checkpoint.safetensors").exists()
 
 
+def test_more_processes_than_gpus_are_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    where = small_directory(tmp_path)
+    with pytest.raises(WrongRequest, match=r"train\.engine\.devices: 2, but this machine has 1 GPU"):
+        plan_and_train(small_study(tmp_path, {"engine": {"devices": 2}}), where)
+
+
 SLOW_SECOND = """
 import os
 if os.environ.get("RANK") == "1":

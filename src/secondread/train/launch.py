@@ -47,9 +47,16 @@ def train_units(study: Study, where: StudyDir) -> None:
     if launched_processes() > 1 or wanted == "auto" or wanted < 2:
         train_here(study, where)
         return
+    need_gpus(wanted)
     code = in_processes(wanted, __spec__.name, [str(where.root), str(where.data or ""), where.only or ""])
     if code:
         raise BadData(f"training in {wanted} processes failed (exit code {code}); the reason is above")
+
+
+def need_gpus(processes: int) -> None:
+    """Raises `WrongRequest` for more processes than there are GPUs, where there are any; processors can be shared."""
+    if torch.cuda.is_available() and processes > (there := torch.cuda.device_count()):
+        raise WrongRequest(f"train.engine.devices: {processes}, but this machine has {there} GPU(s)")
 
 
 def in_processes(count: int, module: str, arguments: list[str]) -> int:
