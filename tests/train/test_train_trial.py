@@ -335,6 +335,18 @@ def test_a_training_for_two_nodes_does_not_begin_on_one(tmp_path: Path) -> None:
     assert not where.trial(TRIAL).joinpath("checkpoint.safetensors").exists()
 
 
+def test_logits_of_uncertainty_are_cut_off_where_they_can_be(tmp_path: Path) -> None:
+    """A hidden layer may be as wide as there are logits; the last convolution of DarkCovidNet always is."""
+    where = small_directory(tmp_path, "multilabel", classes=3)
+    base = {"loss": "bce", "uncertain": {"c1": "multi_class"}, "epochs": 1, "head": {"hidden": 4}}
+    plan_and_train(small_study(tmp_path, base), where)
+    assert load_trial(where.trial(TRIAL))[0].backbone.dense.hidden.out_features == 4
+    study = small_study(tmp_path, base | {"models": ["darkcovidnet"], "size": 64, "head": {}})
+    for step in (train.ready, plan_and_train):
+        with pytest.raises(WrongRequest, match="darkcovidnet cannot be cut to fewer once it is trained"):
+            step(study, where)
+
+
 def test_more_processes_than_gpus_are_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)

@@ -118,6 +118,7 @@ def _classifier(where: StudyDir, trial: Trial, material: Material, loss: Loss, m
     if train.weights == "none":
         encoder_for(classifier, where, trial, material)
     need_fair_shares(trial, classifier, machine.world)
+    without_uncertain_logits(classifier, trial.model, len(material.dataset.classes))  # refused before it is trained
     return classifier
 
 
@@ -163,7 +164,7 @@ def _finish(study: Study, learning: Learning, outcome: Outcome) -> None:
     """Write what a trial leaves; the classifier holds the best weights."""
     folder, trial, material = learning.folder, learning.trial, learning.material
     classifier, classes = learning.classifier, material.dataset.classes
-    state = without_uncertain_logits(classifier, len(classes))
+    state = without_uncertain_logits(classifier, trial.model, len(classes))
     save_weights(folder / "best.safetensors", state, {"model": classifier.backbone.card.name})
     write_with(folder / "epochs.csv", lambda temporary: outcome.epochs.to_csv(temporary, index=False))
     write_contents(folder / "contents.json", material.fitted_on | classifier.origin.content_ids())
