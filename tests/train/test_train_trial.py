@@ -30,6 +30,7 @@ from secondread.models.build import load_trial
 from secondread.train import run as train
 from secondread.train.material import material_of, mean_and_std
 from secondread.train.trial import EPOCH_COLUMNS, _classifier, _loss
+from secondread.train.tune import tune
 from small_study import SIDE, plan_and_train, small_directory, small_study
 
 TRIAL = "plain/plain_cnn/r0f0s0"
@@ -353,6 +354,8 @@ def test_more_processes_than_gpus_are_not_started(tmp_path: Path, monkeypatch: p
     where = small_directory(tmp_path)
     with pytest.raises(WrongRequest, match=r"train\.engine\.devices: 2, but this machine has 1 GPU"):
         plan_and_train(small_study(tmp_path, {"engine": {"devices": 2}}), where)
+    with pytest.raises(WrongRequest, match="but this machine has 1 GPU"):
+        tune(small_study(tmp_path, {"engine": {"devices": 2}, "search": {"batch": [8]}}), where, 1)
 
 
 SLOW_SECOND = """

@@ -24,6 +24,7 @@ from secondread.core.progress import say
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir
 from secondread.core.trials import trials as trials_of
+from secondread.train.launch import need_gpus
 from secondread.train.run import trial_unit
 from secondread.train.tune_journal import RUNNING, next_setting, opened, tried_before
 from secondread.train.tune_setting import folder_of, judge, judged_in
@@ -35,7 +36,8 @@ VERSION = 3
 
 def tune(study: Study, where: StudyDir, trials: int) -> Study:
     """The study with the best settings found in `trials` tries; raises `WrongRequest` for a wrong `search`."""
-    spaces = spaces_of(study)
+    spaces, devices = spaces_of(study), study.train.engine.devices
+    need_gpus(1 if devices == "auto" else devices)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     table = where.root / "tune" / "trials.csv"
     direction = "maximize" if watched(study) == "val_auroc" else "minimize"

@@ -24,7 +24,7 @@ from secondread.core.studydir import StudyDir, slug
 from secondread.core.studyfile import load_study, save_study
 from secondread.core.trials import trials
 from secondread.learning.devices import Machine, machine
-from secondread.train.launch import end_with, in_processes, leave, need_gpus, train_coders
+from secondread.train.launch import end_with, in_processes, leave, train_coders
 from secondread.train.trial import Watch, train_trial
 from secondread.train.tune_journal import under_way
 from secondread.train.tune_spaces import baseline, watched
@@ -38,7 +38,6 @@ def judge(study: Study, where: StudyDir, asked: optuna.Trial) -> float:
     count = study.train.engine.devices
     if count == "auto" or count < 2:
         return _judge_here(study, where, asked.number, asked)
-    need_gpus(count)
     folder = folder_of(where, asked.number)
     save_study(study, folder / "study.yaml")
     told_at = folder / "told.json"
