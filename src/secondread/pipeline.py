@@ -130,8 +130,8 @@ def status(where: StudyDir) -> list[dict[str, Any]]:
 def tune(study: Study, where: StudyDir, trials: int) -> list[Path]:
     """Prepare what trials need and search `train.search`, judged on validation; the paths of the table of trials and of
     the best study file. Raises `WrongRequest` for a wrong search before anything is made."""
-    from secondread.train.tune import spaces_of
     from secondread.train.tune import tune as search
+    from secondread.train.tune_spaces import spaces_of
 
     spaces_of(study)
     run(study, where, ("gather", "prepare", "synthesize", "balance"))

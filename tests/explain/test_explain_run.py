@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from PIL import Image
 
 from export.finished_study import SIZE, Finished, finished_study
 from secondread.core.errors import BadData
-from secondread.core.spec import as_yaml
+from secondread.core.spec import Engine, as_yaml
 from secondread.core.studyfile import parse_study
 from secondread.core.tables import read_dataset, read_table
 from secondread.explain import explaining, quality, run
@@ -26,7 +27,10 @@ from secondread.explain.grad_cam import explain
 from secondread.explain.localisation import best_cut, centre_prior
 from secondread.explain.masks import Masks, find_masks
 from secondread.explain.selection import judge_rows
+from secondread.export import bundling
+from secondread.export import run as export
 from secondread.images.cache import open_for
+from secondread.learning.devices import set_threads
 from secondread.models.build import load_trial
 from secondread.models.chosen import picked, point_of
 
@@ -64,6 +68,27 @@ def test_cases_and_panels(explained: Finished) -> None:
 def test_reading_test_rows_is_logged(explained: Finished) -> None:
     log = [json.loads(line) for line in explained.where.test_reads.read_text().splitlines()]
     assert {entry["step"] for entry in log} == {"explain"}
+
+
+@pytest.mark.parametrize(
+    ("step", "module", "reads"), [(run, explaining, "load_trial"), (export, bundling, "load_members")]
+)
+def test_a_step_alone_takes_the_threads_of_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: ModuleType, module: ModuleType, reads: str
+) -> None:
+    own = torch.get_num_threads()
+    made = finished_study(tmp_path, steps=1)
+    written = as_yaml(made.study)
+    study = parse_study(written | {"train": written["train"] | {"engine": {"threads": own + 1}}})
+
+    def counted(*_: object) -> None:
+        raise BadData(f"{torch.get_num_threads()} threads")
+
+    monkeypatch.setattr(module, reads, counted)
+    with pytest.raises(BadData, match=f"{own + 1} threads"):
+        step.run(study, made.where)
+    set_threads(Engine())
+    assert torch.get_num_threads() == own
 
 
 def figures(made: Finished) -> pd.DataFrame:

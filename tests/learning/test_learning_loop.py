@@ -46,10 +46,13 @@ def batch(step: int) -> tuple[Tensor, Tensor]:
 
 
 class School:
-    """One training, made anew as after a restart; `die_at` kills it before that step."""
+    """One training, made anew as after a restart; `die_at` kills it before that step, `die_judging` in that epoch."""
 
-    def __init__(self, folder: Path, die_at: int | None = None, losses: list[float] | None = None, **pace: Any) -> None:
-        self.learner, self.folder, self.die_at = Learner(), folder, die_at
+    def __init__(
+        self, folder: Path, die_at: int | None = None, losses: list[float] | None = None,
+        die_judging: int | None = None, **pace: Any,
+    ) -> None:  # fmt: skip
+        self.learner, self.folder, self.die_at, self.die_judging = Learner(), folder, die_at, die_judging
         self.losses = losses
         self.told: list[dict[str, Any]] = []
         self.pace = Pace(**({"steps": 14, "epoch_steps": 4, "seed": 3, "clip": 1.0} | pace))
@@ -62,17 +65,19 @@ class School:
 
     def evaluate(self) -> dict[str, float]:
         assert not self.learner.training
+        if self.die_judging == len(self.told) + 1:
+            raise Killed
         if self.losses is not None:
             return {"val_loss": self.losses[len(self.told)]}
         with torch.no_grad():
             return {"val_loss": float(self.learner(*batch(999))[0])}
 
-    def fit(self, schedule: Any = None) -> Course:
+    def fit(self, schedule: Any = None, key: str = "key") -> Course:
         made = schedule or one_cycle(self.optimiser, self.pace.steps)
         lesson = Lesson("school", self.learner, self.supply, self.optimiser, made, self.evaluate,
                         lambda: save_weights(self.folder / "best.safetensors", self.learner.state_dict()),
                         self.told.append)  # fmt: skip
-        return fit(lesson, self.pace, machine(), self.folder / "checkpoint", "key")
+        return fit(lesson, self.pace, machine(), self.folder / "checkpoint", key)
 
     def weights(self) -> dict[str, Tensor]:
         return {name: tensor.cpu().clone() for name, tensor in self.learner.state_dict().items()}
@@ -113,6 +118,19 @@ def test_a_killed_training_ends_with_the_same_weights(
     assert [row["epoch"] for row in resumed.history] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("epoch", [1, 4])
+def test_a_training_that_is_killed_while_it_is_judged_judges_that_epoch_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: int
+) -> None:
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
+    whole, after = School(tmp_path / "whole"), School(tmp_path / "killed")
+    course = whole.fit()
+    with pytest.raises(Killed):
+        School(tmp_path / "killed", die_judging=epoch).fit()
+    assert timeless(after.fit()) == timeless(course)
+    assert same(after.best(), whole.best())
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Path) -> None:
     first, again, other = (School(tmp_path / str(k), seed=seed) for k, seed in enumerate((1, 1, 2)))
     for school in (first, again, other):
@@ -127,6 +145,25 @@ def test_a_checkpoint_of_another_key_is_not_used(tmp_path: Path) -> None:
     assert finished(school.pace, tmp_path / "checkpoint", "key") == course
     assert finished(school.pace, tmp_path / "checkpoint", "another") is None
     assert finished(School(tmp_path, steps=99).pace, tmp_path / "checkpoint", "key") is None
+
+
+class Fatal(list[dict[str, Any]]):
+    def append(self, row: dict[str, Any]) -> None:
+        raise Killed
+
+
+def test_who_goes_back_to_earlier_settings_keeps_no_weights_of_those_between(tmp_path: Path) -> None:
+    falls_once = [1.0, 2.0, 2.0, 2.0]
+    whole, back = School(tmp_path / "whole", losses=falls_once), School(tmp_path / "changed", losses=falls_once)
+    whole.fit()
+    with pytest.raises(Killed):
+        School(tmp_path / "changed", losses=falls_once, die_at=5).fit()
+    between = School(tmp_path / "changed", losses=[0.0], seed=99)
+    between.told = Fatal()  # its weights are kept by then, and no checkpoint is written yet
+    with pytest.raises(Killed):
+        between.fit(key="another")
+    back.fit()
+    assert same(back.best(), whole.best())
 
 
 def test_a_training_that_is_over_is_not_repeated(tmp_path: Path) -> None:

@@ -57,6 +57,13 @@ def test_reconstruction_is_learned() -> None:
     assert losses[-1] < float(((images / 255 - mean_image) ** 2).mean()) / 2 < losses[0]
 
 
+def test_the_same_weights_are_the_same_file(tmp_path: Path) -> None:
+    model = Autoencoder(1, 4)
+    for number in range(8):
+        model.save(tmp_path / f"{number}.safetensors")
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
 def test_what_was_saved_is_read_back_bit_by_bit(tmp_path: Path) -> None:
     torch.manual_seed(1)
     model = Autoencoder(1, 8)

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from http.client import IncompleteRead
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -9,13 +13,13 @@ import torchvision
 from safetensors.torch import save_file
 
 from secondread.core.errors import Absent, BadData, WrongRequest
-from secondread.core.files import read_json, sha256_of_file, write_json
+from secondread.core.files import read_json, sha256_of_bytes, sha256_of_file, write_json
 from secondread.core.leakage import write_contents
 from secondread.core.spec import Head, PartRef, ref
 from secondread.models.build import build_classifier, load_trial, save_weights
 from secondread.models.card import TrialCard, card_of
 from secondread.models.classifier import Classifier
-from secondread.models.published import _checked
+from secondread.models.published import _checked, download
 from secondread.models.spec import ModelSpec
 from secondread.models.weights import find_trial, statistics_of
 
@@ -165,6 +169,56 @@ def test_a_download_that_was_cut_short_is_noticed(tmp_path: Path, monkeypatch: p
     whole = tmp_path / "plain.pth"
     whole.write_bytes(b"a whole file")
     assert _checked(whole.rename(tmp_path / f"net-{sha256_of_file(whole)[:8]}.pth")).exists()
+
+
+class Publisher(BaseHTTPRequestHandler):
+    """Gives `/whole` bytes, `/cut` fewer than it announces, `/chunked` an end in the middle of a chunk."""
+
+    protocol_version = "HTTP/1.1"
+    content = b"the weights" * 1000
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        kind = ("Transfer-Encoding", "chunked") if self.path == "/chunked" else ("Content-Length", "11000")
+        self.send_header(*kind)
+        self.end_headers()
+        head = b"2af8\r\n" if self.path == "/chunked" else b""
+        self.wfile.write(head + (self.content if self.path == "/whole" else self.content[:4000]))
+        self.close_connection = True
+
+    def log_message(self, *told: object) -> None:
+        """Nothing on the terminal of the tests."""
+
+
+@pytest.fixture
+def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("no_proxy", "*")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Publisher) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_download_that_is_cut_off_leaves_nothing_and_the_next_one_is_whole(tmp_path: Path, publisher: str) -> None:
+    place = tmp_path / "net.pth"
+    with pytest.raises(BadData, match=r"net\.pth: .*ended after 4,000 of 11,000 bytes"):
+        download(f"{publisher}/cut", place)
+    with pytest.raises(IncompleteRead):
+        download(f"{publisher}/chunked", place)
+    assert list(tmp_path.iterdir()) == []
+    download(f"{publisher}/whole", place)
+    assert place.read_bytes() == Publisher.content
+
+
+def test_a_download_of_another_file_is_not_kept(tmp_path: Path, publisher: str) -> None:
+    with pytest.raises(BadData, match="its SHA-256 is another"):
+        download(f"{publisher}/whole", tmp_path / "net-01234567.pth")
+    assert list(tmp_path.iterdir()) == []
+    digest = sha256_of_bytes(Publisher.content)[:8]
+    download(f"{publisher}/whole", tmp_path / f"net-{digest}.pth")
+    assert (tmp_path / f"net-{digest}.pth").exists()
 
 
 def test_a_network_without_published_weights_says_so() -> None:

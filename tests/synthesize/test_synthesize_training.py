@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +12,13 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import read_json, write_json
 from secondread.core.spec import Engine, PartRef, Synthesize
 from secondread.core.studyfile import check_parts
+from secondread.core.tables import read_dataset, read_table, write_dataset
 from secondread.learning.devices import set_threads
 from secondread.learning.gan_loop import GanTraining
 from secondread.metrics import distances
@@ -25,8 +28,8 @@ from secondread.synthesize import run as synthesize
 from secondread.synthesize import training as module
 from secondread.synthesize.extractors import Extractor, TaskNetwork
 from secondread.synthesize.run import units
-from secondread.synthesize.targets import Target, fold_rows, samples_needed
-from secondread.synthesize.training import Material, train_gan
+from secondread.synthesize.targets import Target, fold_rows, samples_needed, targets, training_rows
+from secondread.synthesize.training import Material, material_of, train_gan
 from small_study import SIDE, small_directory, small_study
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 32, 32), dtype=np.uint8)
@@ -127,6 +130,37 @@ def test_a_killed_gan_goes_on_to_the_same_choice(tmp_path: Path, monkeypatch: py
             trained(tmp_path / "killed", patched)
     trained(tmp_path / "killed", monkeypatch)
     np.testing.assert_array_equal(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+    assert told(tmp_path / "killed") == told(tmp_path / "whole")
+
+
+def test_who_goes_back_to_earlier_settings_keeps_no_generator_of_those_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(tmp_path / "whole", monkeypatch, keep="best")
+    for key, dies_at in (("key", 6), ("another", 2)):  # the second dies with a generator kept and no checkpoint yet
+        save = module.save_checkpoint
+
+        def killed(path: Path, state: dict[str, Any], at: int = dies_at, save: Any = save) -> None:
+            if state["step"] == at:
+                raise KeyboardInterrupt
+            save(path, state)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "save_checkpoint", killed)
+            with pytest.raises(KeyboardInterrupt):
+                trained(tmp_path / "changed", patched, key=key)
+    trained(tmp_path / "changed", monkeypatch)
+    assert told(tmp_path / "changed")["curve.csv"] == told(tmp_path / "whole")["curve.csv"]
+    np.testing.assert_array_equal(weights(tmp_path / "changed"), weights(tmp_path / "whole"))
+
+
+def told(folder: Path) -> dict[str, Any]:
+    """Everything that a GAN tells of its course, to the last digit; how fast it went is another matter."""
+    tables = {name: pd.read_csv(folder / name, dtype=str) for name in ("losses.csv", "curve.csv")}
+    events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0}).Reload()
+    scalars = {tag: [(one.step, one.value) for one in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    kept = {name: table.drop(columns="images_per_s", errors="ignore") for name, table in tables.items()}
+    return {name: table.to_dict("records") for name, table in kept.items()} | scalars
 
 
 def test_a_gan_killed_before_its_first_losses_were_written_starts_again(
@@ -213,6 +247,21 @@ def test_a_conditional_gan_is_compared_with_real_images_class_by_class(tmp_path:
     assert told["fid"] < 0.05 * distances.fid(judge()(images), judge()(material.images[-40:]))
     assert told["spectrum"] < 0.05
     assert told["diversity"] == pytest.approx(1, abs=0.05)
+
+
+def test_a_class_that_is_called_all_is_one_class(tmp_path: Path) -> None:
+    where = small_directory(tmp_path, count=120)
+    renamed = read_table(where.clean_rows).rename(columns={"y_c1": "y_all"})
+    renamed.to_parquet(where.clean_rows)
+    write_dataset(replace(read_dataset(where.dataset), classes=["c0", "all"]), where.dataset)
+    settings = {"gans": ["dcgan"], "for": ["all"], "size": 32}
+    (target,) = targets(small_study(tmp_path, {}, synthesize=settings), where)
+    learnt = training_rows(target, fold_rows(where, 0, 0))
+    assert set(learnt["y_all"]) == {1}
+    cache = SimpleNamespace(take=lambda ids: np.zeros((len(ids), 32, 32), np.uint8))
+    assert material_of(learnt, cache, target, ["c0", "all"]).labels is None  # type: ignore[arg-type]
+    (every,) = targets(small_study(tmp_path, {}, synthesize=settings | {"per": "conditional"}), where)
+    assert set(training_rows(every, fold_rows(where, 0, 0))["y_all"]) == {0, 1}
 
 
 def test_the_judge_learns_with_the_threads_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

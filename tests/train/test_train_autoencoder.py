@@ -15,9 +15,11 @@ from secondread.core.errors import Leak
 from secondread.core.files import read_json, write_json
 from secondread.core.leakage import read_contents, write_contents
 from secondread.core.tables import read_table
+from secondread.images.batches import share_of
 from secondread.models.autoencoder import Autoencoder
 from secondread.models.build import load_trial
 from secondread.train import run as train
+from secondread.train.autoencoder import fair_batch
 from secondread.train.reconstruction import compare_with_resize, psnr, ssim
 from small_study import plan_and_train, predict, small_directory, small_study
 
@@ -93,3 +95,9 @@ def test_a_resize_to_as_many_values_as_pixels_loses_nothing() -> None:
     assert table.loc["resize", "ssim"] == pytest.approx(1.0)
     assert table.loc["autoencoder", "psnr"] == 100.0
     assert table.loc["autoencoder", "bits"] == 4 * table.loc["resize", "bits"]
+
+
+@pytest.mark.parametrize(("processes", "batch"), [(1, 64), (2, 64), (3, 63), (6, 60), (40, 80)])
+def test_any_number_of_processes_can_share_its_batch(processes: int, batch: int) -> None:
+    assert fair_batch(processes) == batch
+    assert share_of(batch, processes) >= 2  # of one image BatchNorm cannot learn

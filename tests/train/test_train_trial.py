@@ -30,6 +30,7 @@ from secondread.models.build import load_trial
 from secondread.train import run as train
 from secondread.train.material import material_of, mean_and_std
 from secondread.train.trial import EPOCH_COLUMNS, _classifier, _loss
+from secondread.train.tune import tune
 from small_study import SIDE, plan_and_train, small_directory, small_study
 
 TRIAL = "plain/plain_cnn/r0f0s0"
@@ -192,6 +193,9 @@ def test_a_label_told_three_ways_leaves_one_logit_per_class(tmp_path: Path) -> N
     assert len(card.training_prior) == 3
     with pytest.raises(WrongRequest, match="cannot be mixed by augment: mixup"):
         plan_and_train(small_study(tmp_path, settings | {"augment": "mixup"}), where)
+    for idle in ({}, {"loss": "bce", "label_smoothing": 0.1}):
+        with pytest.raises(WrongRequest, match=r"train\.loss and train\.label_smoothing would do nothing"):
+            plan_and_train(small_study(tmp_path, settings | {"uncertain": "multi_class"} | idle), where)
 
 
 @pytest.mark.parametrize(
@@ -330,6 +334,28 @@ def test_a_training_for_two_nodes_does_not_begin_on_one(tmp_path: Path) -> None:
     with pytest.raises(WrongRequest, match=r"engine.nodes: 2, but 1 process is here"):
         plan_and_train(small_study(tmp_path, {"engine": {"nodes": 2}}), where)
     assert not where.trial(TRIAL).joinpath("checkpoint.safetensors").exists()
+
+
+def test_logits_of_uncertainty_are_cut_off_where_they_can_be(tmp_path: Path) -> None:
+    """A hidden layer may be as wide as there are logits; the last convolution of DarkCovidNet always is."""
+    where = small_directory(tmp_path, "multilabel", classes=3)
+    base = {"loss": "bce", "uncertain": {"c1": "multi_class"}, "epochs": 1, "head": {"hidden": 4}}
+    plan_and_train(small_study(tmp_path, base), where)
+    assert load_trial(where.trial(TRIAL))[0].backbone.dense.hidden.out_features == 4
+    study = small_study(tmp_path, base | {"models": ["darkcovidnet"], "size": 64, "head": {}})
+    for step in (train.ready, plan_and_train):
+        with pytest.raises(WrongRequest, match="darkcovidnet cannot be cut to fewer once it is trained"):
+            step(study, where)
+
+
+def test_more_processes_than_gpus_are_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    where = small_directory(tmp_path)
+    with pytest.raises(WrongRequest, match=r"train\.engine\.devices: 2, but this machine has 1 GPU"):
+        plan_and_train(small_study(tmp_path, {"engine": {"devices": 2}}), where)
+    with pytest.raises(WrongRequest, match="but this machine has 1 GPU"):
+        tune(small_study(tmp_path, {"engine": {"devices": 2}, "search": {"batch": [8]}}), where, 1)
 
 
 SLOW_SECOND = """

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from optuna.distributions import IntDistribution
 
 from secondread.balance import run as balance
-from secondread.core.errors import WrongRequest
+from secondread.core.errors import BadData, WrongRequest
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import load_study, save_study
 from secondread.core.trials import Trial
 from secondread.train.trial import Outcome, Watch, train_trial
-from secondread.train.tune import tune, with_settings
+from secondread.train.tune import tune
+from secondread.train.tune_spaces import spaces_of, with_settings
 from small_study import small_directory, small_study
 
 SEARCH = {
@@ -52,6 +55,8 @@ def test_all_tries_are_told_and_the_best_is_a_study(tmp_path: Path) -> None:
         ({}, "train.search is empty"),
         ({"optimiser.lr": {"low": 1, "up": 2}}, "neither a list of choices nor"),
         ({"optimiser.lr": {"low": 0.0, "high": 0.1, "log": True}}, "neither a list of choices nor"),
+        ({"epochs": {"low": 0.5, "high": 5}}, "train.epochs: Input should be a valid integer"),
+        ({"clip": {"low": 1, "high": math.inf}}, "neither a list of choices nor"),
         ({"batch": []}, "neither a list of choices nor"),
         ({"optimiser.speed": [1.0]}, "adamw has no option 'speed'"),
         ({"bach": [1]}, "unknown key 'train.bach' .did you mean 'batch'"),
@@ -70,6 +75,22 @@ def test_a_wrong_search_is_told(tmp_path: Path, search: dict[str, Any], message:
     balance.run(study, where)
     with pytest.raises(WrongRequest, match=message):
         tune(study, where, 1)
+
+
+def test_a_range_between_whole_numbers_is_whole_only_where_its_key_is(tmp_path: Path) -> None:
+    search = {
+        "clip": {"low": 1, "high": 5},
+        "optimiser": ["adamw", "sgd"],
+        "optimiser.lr": {"low": "1e-3", "high": 1, "log": True},
+        "epochs": {"low": 1.0, "high": 5.0},
+        "batch": {"low": 8, "high": 64, "log": True},
+        "head.dropout": {"low": 0, "high": 0.5},
+    }
+    spaces = spaces_of(small_study(tmp_path, {"search": search}))
+    whole = {key for key, space in spaces.items() if isinstance(space.distribution, IntDistribution)}
+    assert whole == {"epochs", "batch"}
+    assert (spaces["batch"].distribution.log, spaces["clip"].distribution.log) == (True, False)
+    assert spaces["optimiser.lr"].drawn == (0.001, 1.0)
 
 
 def test_dotted_keys_reach_into_parts_written_by_name(tmp_path: Path) -> None:
@@ -160,7 +181,7 @@ def test_a_killed_search_goes_on_and_ends_as_if_it_had_not_been(
         balance.run(study, where)
         if name == "killed":
             with monkeypatch.context() as patched:
-                patched.setattr("secondread.train.tune.train_trial", stopped)
+                patched.setattr("secondread.train.tune_setting.train_trial", stopped)
                 with pytest.raises(KeyboardInterrupt):
                     tune(study, where, 3)
             with open(where.root / "tune" / "journal.jsonl", "a") as journal:
@@ -177,3 +198,24 @@ def test_a_killed_search_goes_on_and_ends_as_if_it_had_not_been(
     pd.testing.assert_frame_equal(pd.read_csv(where.root / "tune" / "trials.csv")[:3], tables[0])
     tune(small_study(tmp_path / "killed", settings | {"search": {"batch": [8, 16]}}), where, 1)
     assert len(pd.read_csv(where.root / "tune" / "trials.csv")) == 1
+
+
+def test_a_setting_is_trained_in_as_many_processes_as_the_study_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # two processes cannot share one GPU
+    tables = []
+    for count in ("auto", 2):
+        where = small_directory(tmp_path / str(count))
+        settings = {"engine": {"devices": count, "precision": "fp32"}, "epochs": 2, "search": {"batch": [8]}}
+        study = small_study(tmp_path / str(count), settings, {"[a] b": {}})  # a name that reads like a pattern
+        balance.run(study, where)
+        tune(study, where, 1)
+        tables.append(pd.read_csv(where.root / "tune" / "trials.csv"))
+    pd.testing.assert_frame_equal(tables[0], tables[1], atol=1e-5)
+    assert tables[1]["epochs"].to_list() == [2]
+    unfair = small_study(tmp_path / "2", settings | {"search": {"batch": [9]}}, {"[a] b": {}})
+    with pytest.raises(BadData, match="no setting could be trained"):
+        tune(unfair, where, 1)
+    (error,) = pd.read_csv(where.root / "tune" / "trials.csv")["error"]
+    assert error == "train.batch: 9 images cannot be shared equally by 2 processes"

@@ -47,7 +47,7 @@ def test_the_mask_is_where_nothing_is_said() -> None:
 
 def test_three_way_is_cross_entropy_over_absent_present_uncertain() -> None:
     base = resolve("losses", ref("bce"))(LossSpec("multilabel", (5.0, 5.0), (10.0, 10.0)))
-    loss = ThreeWay(base, ["multi_class", "zeros"])
+    loss = ThreeWay(base, ["multi_class", "zeros"], base.prior)
     logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
     labels = torch.tensor([[0.0, 1], [1, 0], [-1, 1], [1, 1], [0, 0], [-1, 0]])
     mask = torch.ones(6, 2)
@@ -58,6 +58,13 @@ def test_three_way_is_cross_entropy_over_absent_present_uncertain() -> None:
     second = torch.nn.functional.binary_cross_entropy_with_logits(logits[:, 1], labels[:, 1], reduction="sum")
     torch.testing.assert_close(loss(logits, labels, mask), (first + second) / 11)
     assert loss.prior == base.prior
+
+
+def test_the_weights_of_the_loss_move_the_prior_of_its_own_labels_only() -> None:
+    spec = LossSpec("multilabel", (1.0, 1.0), (10.0, 10.0))
+    base = resolve("losses", ref("weighted_bce", power=1.0))(spec)
+    assert base.prior == pytest.approx((0.5, 0.5))
+    assert ThreeWay(base, ["multi_class", "zeros"], spec.prior).prior == pytest.approx((0.1, 0.5))
 
 
 def test_without_the_uncertain_three_way_odds_are_the_sigmoid() -> None:

@@ -9,8 +9,15 @@ from secondread.core.spec import PartRef, Study, Train
 from secondread.core.studydir import slug
 
 MIXING = ("mixup", "cutmix")
-KEPT_FOR_US = ("earlier", "external")
-"""Folders beside those of arms: what is set aside, and what external sets are predicted into."""
+KEPT_FOR_US = {
+    "arms": ("earlier", "external", "autoencoders", "figures", "tables"),
+    "synthesize.gans": ("extractors", "noise", "pixel_gaussian"),
+}
+"""Folders beside those of arms and GANs, and the baselines that GANs are judged beside."""
+FILES = (".csv", ".json", ".html", ".parquet", ".zip")
+"""How the files beside those folders end."""
+LONGEST = 110
+"""Bytes of a name: an arm's and a model's together name one file, which takes 255 at most."""
 
 
 def agree(study: Study) -> None:
@@ -98,8 +105,11 @@ def _folders_are_apart(study: Study) -> None:
         folder = slug(name).casefold()  # macOS and Windows take A and a for one name
         if folder in ("", ".", ".."):
             raise WrongRequest(f"{kind}: {name!r} names a folder; '', '.' and '..' are no names")
-        if kind == "arms" and folder in KEPT_FOR_US:
-            raise WrongRequest(f"arms: {name!r} is what a folder of every study is called: name the arm otherwise")
-        if (kind, folder) in taken:
-            raise WrongRequest(f"{kind}: {taken[kind, folder]!r} and {name!r} would share a folder: rename one")
+        if len(folder.encode()) > LONGEST:
+            raise WrongRequest(f"{kind}: {name[:40]!r}… names a folder and is longer than {LONGEST} bytes: shorten it")
+        if folder in KEPT_FOR_US.get(kind, ()) or folder.endswith(FILES):
+            raise WrongRequest(f"{kind}: {name!r} is what a study calls something of its own: choose another name")
+        for other in (folder, f"{folder}-int8", folder.removesuffix("-int8")):  # a bundle in int8 lies beside its own
+            if (kind, other) in taken and (other == folder or kind.endswith("models")):
+                raise WrongRequest(f"{kind}: {taken[kind, other]!r} and {name!r} would share a folder: rename one")
         taken[kind, folder] = name

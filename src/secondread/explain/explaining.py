@@ -24,6 +24,7 @@ from secondread.explain.panels import Shown, panel, sheet
 from secondread.explain.quality import BATCH, COLUMNS, Subject, quality
 from secondread.explain.selection import GROUPS, Group, Judged, judge_rows, select
 from secondread.images.cache import PixelCache, open_for
+from secondread.learning.devices import set_threads
 from secondread.models.build import load_trial
 from secondread.models.chosen import Chosen, point_of
 
@@ -44,6 +45,7 @@ class _Pixels:
 def explain_chosen(study: Study, where: StudyDir, one: Chosen) -> Path:
     """Write panels, cases.json and quality.csv of one trial; gives the folder. `BadData` when there are no rows."""
     trial = one.trial
+    set_threads(trial.train.engine)
     classifier, _ = load_trial(where.trial(trial.name))
     point = point_of(where, trial)
     predicted = read_table(needed(where.predictions(trial.name), "predict"))

@@ -21,6 +21,7 @@ from secondread.export.expected import expected_of
 from secondread.export.material import GATE_IMAGES, PARITY_IMAGES, Material, material_of, seen_by
 from secondread.export.parity import measure_parity, native_logits
 from secondread.export.quantise import CALIBRATION_IMAGES, Int8Verdict, judge_int8, quantised, speed_ratio
+from secondread.learning.devices import set_threads
 from secondread.metrics.calibration import OperatingPoint
 from secondread.models.bundle.container import MEASURED, int8_beside, write_zip, zip_beside
 from secondread.models.bundle.writing import reference_images, reference_npz, write_bundle
@@ -51,6 +52,7 @@ def export_bundle(study: Study, where: StudyDir, one: Chosen) -> Path:
 
     Raises `BadData` when it does not answer as its checkpoint.
     """
+    set_threads(one.trial.train.engine)
     material = material_of(where, one)
     members = load_members(where, one.seeds if study.export.ensemble else [one.trial])
     point = _point(study, where, material, members)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 MMAP_MAX, TRIM_THRESHOLD = -4, -1  # glibc's M_MMAP_MAX and M_TRIM_THRESHOLD
 KEEP_ALL = 2**31 - 1
+PATIENCE = 24 * 3600
+"""Seconds that processes wait for the first one, which may wait for another command or fill a cache; torch would give
+up after ten minutes. Where one of them dies, whoever started them ends the others."""
 _OWN_THREADS: list[int] = []
 """Torch's own choice, as long as a study has named another."""
 
@@ -79,6 +83,22 @@ class Machine:
         joined: torch.Tensor = self.accelerator.gather(tensor)
         return joined
 
+    def mean_of_processes(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The mean of the tensors of all processes, the same in each."""
+        mean: torch.Tensor = self.accelerator.reduce(tensor, "mean")
+        return mean
+
+    def any_says(self, yes: bool) -> bool:
+        """Whether any process says yes; all of them must ask."""
+        return bool(self.mean_of_processes(torch.tensor(float(yes), device=self.device)) > 0)
+
+    def take_buffers_of_the_first(self, network: torch.nn.Module) -> None:
+        """Give every process the buffers of the first one: each has statistics of its own share of the last batch."""
+        if self.world > 1:
+            from accelerate.utils import broadcast
+
+            broadcast(list(network.buffers()))
+
     def wait(self) -> None:
         self.accelerator.wait_for_everyone()
 
@@ -93,7 +113,7 @@ def machine(engine: Engine | None = None) -> Machine:
 
     Raises `WrongRequest` for a precision the device does not have.
     """
-    from accelerate import Accelerator
+    from accelerate import Accelerator, InitProcessGroupKwargs
     from accelerate.state import AcceleratorState
 
     engine = engine or Engine()
@@ -108,7 +128,8 @@ def machine(engine: Engine | None = None) -> Machine:
     if not on_gpu:
         tune_allocator()
         flush_denormals()
-    accelerator = Accelerator(cpu=not on_gpu, mixed_precision=precision)
+    patient = InitProcessGroupKwargs(timeout=timedelta(seconds=PATIENCE))
+    accelerator = Accelerator(cpu=not on_gpu, mixed_precision=precision, kwargs_handlers=[patient])
     may_choose = engine.precision == "auto" and precision == "bf16" and not on_gpu
     return Machine(accelerator, engine.compile is True, may_choose)
 

@@ -44,7 +44,7 @@ class Lesson:
 
     `evaluate()` gives `val_loss` and other figures of the validation rows ({} when there are none) and `keep()` saves
     the weights as those of the best epoch; both are called with the model in eval mode and, where asked for, with
-    averaged weights. `learned(row)` is told the figures of each epoch.
+    averaged weights. `learned(row)` is told the figures of each epoch, in every process.
     """
 
     name: str

@@ -81,8 +81,8 @@ class Training:
         while course.step < end:
             self.one_step()
             shown.advance(self.images_per_step)
-            if time.monotonic() - self.saved > SAVE_SECONDS:
-                self._look()
+            due = time.monotonic() - self.saved > SAVE_SECONDS
+            if due and not self.pending and course.step < end:  # who goes on from an epoch's end would not judge it
                 begun = self._clock(begun)
                 self.save()
         self._look()
@@ -114,10 +114,15 @@ class Training:
         return loss.detach(), correct.detach()
 
     def _look(self) -> None:
-        """Take the losses of the last steps off the device; one that is not finite stops the training."""
+        """Take the losses of the last steps off the device; one that is not finite stops the training.
+
+        They are those of all processes, which therefore look after the same steps: any of them could go on from what
+        the first one saves, and all stop at the same loss.
+        """
         if not self.pending:
             return
-        found = torch.stack([torch.stack([loss.float(), correct.float()]) for loss, correct in self.pending]).tolist()
+        own = torch.stack([torch.stack([loss.float(), correct.float()]) for loss, correct in self.pending])
+        found = self.machine.mean_of_processes(own).tolist()
         first = self.course.step - len(self.pending) + 1
         self.pending.clear()
         for step, (loss, correct) in enumerate(found, start=first):
@@ -145,15 +150,12 @@ class Training:
             lesson.schedule.step(row["val_loss"])
         course.history.append(row)
         course.loss, course.correct, course.counted = 0.0, 0.0, 0
-        if self.machine.is_main:
-            lesson.learned(row)
+        lesson.learned(row)
         shown.note(", ".join(f"{name} {row[name]:.4g}" for name in ("train_loss", self.pace.watch) if name in row))
 
     def _figures(self) -> dict[str, Any]:
-        """The row of this epoch as far as training fills it; the loss is that of all processes."""
-        course, device = self.course, self.machine.device
-        sums = torch.tensor([course.loss, course.correct], device=device) / max(course.counted, 1)
-        loss, correct = self.machine.accelerator.reduce(sums, "mean").tolist()
+        """The row of this epoch as far as training fills it."""
+        course = self.course
         before = course.history[-1]["seconds"] if course.history else 0.0
         return {
             "epoch": len(course.history) + 1,
@@ -161,13 +163,14 @@ class Training:
             "seconds": course.seconds,
             "images_per_s": course.counted * self.images_per_step / max(course.seconds - before, 1e-9),
             "lr": max(group["lr"] for group in self.optimiser.param_groups),
-            "train_loss": loss,
-            "train_accuracy": correct,
+            "train_loss": course.loss / max(course.counted, 1),
+            "train_accuracy": course.correct / max(course.counted, 1),
         }
 
     def _judge(self, row: dict[str, Any]) -> None:
         """Evaluate, and keep the weights when they are the best so far, or always where the last are wanted."""
         course, pace = self.course, self.pace
+        self.machine.take_buffers_of_the_first(self.lesson.learner)  # the weights that are kept are its
         row |= self.lesson.evaluate()
         value = row.get(pace.watch)
         known = value if value is not None and math.isfinite(value) else None
@@ -202,8 +205,13 @@ class Training:
         })  # fmt: skip
 
     def resume(self) -> None:
+        """Go on from a checkpoint of the same key; one of another is removed, for the weights kept are not its any more
+        as soon as this training keeps some."""
         state = load_checkpoint(self.checkpoint)
+        self.machine.wait()  # every process has looked
         if state is None or state["key"] != self.key or "learner" not in state:
+            if self.machine.is_main:
+                self.checkpoint.unlink(missing_ok=True)
             return
         self.course = Course(**state["course"])
         self.lesson.learner.load_state_dict(state["learner"])

@@ -50,25 +50,23 @@ class Autoencoder(nn.Module):
         return functional.mse_loss(self(images), wanted)
 
     def save(self, path: Path) -> None:
-        """Write weights and the two channel numbers as safetensors."""
+        """Write the weights as safetensors; their shapes tell the two channel numbers."""
         from safetensors.torch import save_file
 
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-        told = {"channels": str(self.channels), "code_channels": str(self.code_channels)}
-        write_with(path, lambda temporary: save_file(tensors, temporary, told))
+        write_with(path, lambda temporary: save_file(tensors, temporary))
 
     @classmethod
     def load(cls, path: Path) -> Autoencoder:
         """The autoencoder that `save` wrote, in eval mode; raises `Absent` or `BadData` naming the file."""
-        from safetensors import safe_open
+        from safetensors.torch import load_file
 
         if not path.is_file():
             raise Absent(f"there is no autoencoder at {path}")
         try:
-            with safe_open(path, "pt") as opened:
-                told = opened.metadata()
-                loaded = cls(int(told["channels"]), int(told["code_channels"]))
-                loaded.load_state_dict({name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118
+            tensors = load_file(path)
+            loaded = cls(tensors["encoder.0.0.weight"].shape[1], tensors["encoder.3.0.weight"].shape[0])
+            loaded.load_state_dict(tensors)
         except Exception as error:
             raise BadData(f"{path} is not an autoencoder that this program saved: {error}") from error
         return loaded.eval()

@@ -80,6 +80,12 @@ def load_trial(folder: Path, weights: str = "best.safetensors") -> tuple[Classif
     return classifier.eval(), card
 
 
+def shapes_of(ref: PartRef, spec: ModelSpec) -> dict[str, torch.Size]:
+    """The shape of every tensor of the network, by the names of its state dict."""
+    with _seeded(0), Undrawn():
+        return {name: tensor.shape for name, tensor in _backbone(ref, spec).state_dict().items()}
+
+
 def _backbone(ref: PartRef, spec: ModelSpec) -> Backbone:
     build = resolve("models", ref)
     need_size(ref.name, spec.size)

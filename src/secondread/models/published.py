@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -86,15 +87,26 @@ def _fetched(url: str, place: Path) -> Path:
     if _offline():
         raise _absent(file, url, " (offline by request)")
 
+    try:
+        download(url, place)
+    except (OSError, HTTPException, BadData) as error:
+        raise _absent(file, url, f" ({error.__cause__ or error})") from error
+    return place
+
+
+def download(url: str, place: Path) -> None:
+    """Put what `url` gives at `place`, whole or not at all: who closes early does not say so by an error."""
+
     def fetch(temporary: Path) -> None:
         with urllib.request.urlopen(url, timeout=SECONDS) as answer, open(temporary, "wb") as out:
             shutil.copyfileobj(answer, out)
+            announced, came = answer.headers.get("Content-Length"), out.tell()
+        if announced is not None and int(announced) != came:
+            raise OSError(f"the connection ended after {came:,} of {int(announced):,} bytes")
+        if not _is_whole(temporary, place.name):
+            raise OSError("what came is not the file of that name: its SHA-256 is another")
 
-    try:
-        write_with(place, fetch)
-    except (OSError, BadData) as error:
-        raise _absent(file, url, f" ({error.__cause__ or error})") from error
-    return place
+    write_with(place, fetch)
 
 
 def _absent(file: str, origin: str, why: str) -> Absent:
@@ -107,8 +119,12 @@ def _absent(file: str, origin: str, why: str) -> Absent:
 
 
 def _checked(path: Path) -> Path:
-    """`path` if it is whole: torch's file names end in the first hexadecimal digits of their SHA-256."""
-    told = re.search(r"-([0-9a-f]{8,})\.", path.name)
-    if told and not sha256_of_file(path).startswith(told[1]):
-        raise WrongRequest(f"weights: {path} is damaged: its SHA-256 does not begin with {told[1]}. Delete it")
+    if not _is_whole(path, path.name):
+        raise WrongRequest(f"weights: {path} is damaged: its SHA-256 is not the one in its name. Delete it")
     return path
+
+
+def _is_whole(path: Path, name: str) -> bool:
+    """Whether the file is what its name says: torch's end in the first hexadecimal digits of their SHA-256."""
+    told = re.search(r"-([0-9a-f]{8,})\.", name)
+    return told is None or sha256_of_file(path).startswith(told[1])

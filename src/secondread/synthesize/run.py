@@ -35,7 +35,6 @@ from secondread.synthesize.extractors import (
 from secondread.synthesize.samples import save_samples, write_samples
 from secondread.synthesize.sheets import pairs_montage
 from secondread.synthesize.targets import (
-    ALL,
     FoldRows,
     Target,
     every_target_can_learn,
@@ -86,7 +85,7 @@ def _make(
     unit = _unit(target, study, where)
     folder = unit.folder
     chosen = training_rows(target, rows)
-    names = target_classes(study, where, target.repeat, target.fold) if target.name == ALL else [target.name]
+    names = target_classes(study, where, target.repeat, target.fold) if target.conditional else [target.name]
     counts = {name: samples_needed(study, rows, name) for name in names}
     folder.mkdir(parents=True, exist_ok=True)
     with unit.work((folder / "generator.safetensors", folder / "samples.parquet")):
@@ -220,7 +219,7 @@ def _unit(target: Target, study: Study, where: StudyDir) -> Unit:
         "needed": [options for options in needed if options.get("from") == target.gan.label],
         "fold": [target.repeat, target.fold],
     }
-    if target.name == ALL:
+    if target.conditional:
         settings["compared"] = "class by class"  # before, with as many images of a rare class as of a frequent one
     settings |= pixel_choices(where) | ({"fit": study.train.fit} if study.train.fit != "stretch" else {})
     folder = where.gan(target.gan.label, target.name, target.repeat, target.fold, target.seed)

@@ -17,7 +17,7 @@ from secondread.core.trials import folds
 LEAST_IMAGES = 16
 LEAST_SAMPLES = 512
 ALL = "all"
-"""The target of a class-conditional GAN."""
+"""What a class-conditional GAN is called by; a class may be called so too."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Target:
     seed: int
     before_split: bool = False
     """The leak on purpose: trained on every row, as some published protocols do."""
+    conditional: bool = False
+    """Whether it learns every class, told which."""
 
     @property
     def title(self) -> str:
@@ -80,7 +82,7 @@ def targets(study: Study, where: StudyDir) -> list[Target]:
             "Use balance: oversample (repeat-factor sampling), or derive exclusive classes with gather.labels"
         )
     return [
-        Target(gan, name, repeat, fold, seed, gan.label in wanted.before_split)
+        Target(gan, name, repeat, fold, seed, gan.label in wanted.before_split, wanted.per == "conditional")
         for repeat, fold in folds(study)
         for gan in wanted.gans
         for name in ([ALL] if wanted.per == "conditional" else target_classes(study, where, repeat, fold))
@@ -120,7 +122,7 @@ def every_target_can_learn(study: Study, where: StudyDir) -> None:
 def training_rows(target: Target, rows: FoldRows) -> pd.DataFrame:
     """The rows a GAN learns from: this fold's training rows only. Raises `BadData` below 16 distinct images."""
     source = replace(rows, train=rows.every) if target.before_split else rows
-    names = rows.dataset.classes if target.name == ALL else [target.name]
+    names = rows.dataset.classes if target.conditional else [target.name]
     parts = [source.of_class(name) for name in names]
     for name, part in zip(names, parts, strict=True):
         if len(part) < LEAST_IMAGES:

@@ -26,7 +26,7 @@ from secondread.metrics.spectrum import spectral_distance
 from secondread.synthesize.collapse import CollapseWatch, diversity
 from secondread.synthesize.extractors import Extractor
 from secondread.synthesize.sheets import save_film, save_sheet
-from secondread.synthesize.targets import ALL, Target
+from secondread.synthesize.targets import Target
 
 SHEET_IMAGES = 64
 LEAST_DIVERSITY = 0.5
@@ -47,7 +47,7 @@ class Material:
 
 def material_of(rows: pd.DataFrame, cache: PixelCache, target: Target, classes: list[str]) -> Material:
     images = cache.take(list(rows["row_id"]))
-    if target.name != ALL:
+    if not target.conditional:
         return Material(images, None, [target.name])
     labels = rows[[f"y_{name}" for name in classes]].to_numpy().argmax(axis=1)
     return Material(images, labels.astype(np.int64), classes)
@@ -83,7 +83,7 @@ def train_gan(
     record.resume(training)
     from torch.utils.tensorboard import SummaryWriter
 
-    board = SummaryWriter(str(folder / "tensorboard"), purge_step=training.step)  # type: ignore[no-untyped-call]
+    board = SummaryWriter(str(folder / "tensorboard"), purge_step=training.step + 1)  # type: ignore[no-untyped-call]
     with open(folder / "losses.csv", "a", newline="", encoding="utf8") as opened, board:
         losses = csv.DictWriter(opened, ["step", "generator_loss", "critic_loss", "wasserstein", "images_per_s"])
         if training.step == 0:
@@ -136,6 +136,8 @@ class _Record:
         state = load_checkpoint(self.checkpoint)
         if state is not None and state.get("key") == self.key:
             training.load(state)
+        else:  # of other settings: what is kept from now on would not be its
+            self.checkpoint.unlink(missing_ok=True)
         self._cut_tables(training.step)
         for sheet in (self.folder / "sheets").glob("*.png"):
             if sheet.name > _sheet_name(training.step):

@@ -101,9 +101,10 @@ def train_autoencoder(coder: Coder, where: StudyDir, machine: Machine, folder: P
              for split in ("train", "val")}  # fmt: skip
     torch.manual_seed(0)
     coded = Autoencoder(3 if cache.pixels.ndim == 4 else 1, coder.code_channels)
-    steps = -(-len(place["train"]) // BATCH)
+    batch = fair_batch(machine.world)
+    steps = -(-len(place["train"]) // batch)
     pace = Pace(steps * coder.epochs, steps, seed=0)
-    sampler = Sampler(np.ones(len(place["train"]), np.int64), np.ones(len(place["train"])), BATCH, 0)
+    sampler = Sampler(np.ones(len(place["train"]), np.int64), np.ones(len(place["train"])), batch, 0)
     labels = np.zeros((len(place["train"]), 1), np.float32)
     shard = (machine.rank, machine.world)
     with Batches(stack, place["train"], labels, sampler, machine.device, shard=shard) as batches:
@@ -121,6 +122,11 @@ def train_autoencoder(coder: Coder, where: StudyDir, machine: Machine, folder: P
         for name in ("checkpoint.safetensors", "best.safetensors"):  # the first cannot go on without the second
             (folder / name).unlink(missing_ok=True)
     machine.wait()
+
+
+def fair_batch(processes: int) -> int:
+    """Images a step that so many processes can share, about 64: no study sets this number."""
+    return max(BATCH // processes, 2) * processes
 
 
 class _Reconstruction(nn.Module):

@@ -47,13 +47,23 @@ def train_units(study: Study, where: StudyDir) -> None:
     if launched_processes() > 1 or wanted == "auto" or wanted < 2:
         train_here(study, where)
         return
-    code = _in_processes(wanted, [str(where.root), str(where.data or ""), where.only or ""])
+    need_gpus(wanted)
+    code = in_processes(wanted, __spec__.name, [str(where.root), str(where.data or ""), where.only or ""])
     if code:
         raise BadData(f"training in {wanted} processes failed (exit code {code}); the reason is above")
 
 
-def _in_processes(count: int, arguments: list[str]) -> int:
-    """Run this module in `count` processes that know of each other; the exit code of the first that fails, or 0."""
+def need_gpus(processes: int) -> None:
+    """Raises `WrongRequest` for more processes than there are GPUs, where there are any; processors can be shared."""
+    if torch.cuda.is_available() and processes > (there := torch.cuda.device_count()):
+        raise WrongRequest(f"train.engine.devices: {processes}, but this machine has {there} GPU(s)")
+
+
+def in_processes(count: int, module: str, arguments: list[str]) -> int:
+    """Run a module in `count` processes that know of each other; the exit code of the first that fails, or 0.
+
+    As soon as one of them fails the others are killed: they would wait for it.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -61,7 +71,7 @@ def _in_processes(count: int, arguments: list[str]) -> int:
     threads = str(max(torch.get_num_threads() // count, 1))
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "secondread.train.launch", *arguments],
+            [sys.executable, "-m", module, *arguments],
             env={"OMP_NUM_THREADS": threads} | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
         for rank in range(count)
@@ -125,7 +135,7 @@ def _turn(
 
 def main(root: str, data: str, only: str) -> int:
     """One of the processes that `train_units` started."""
-    _end_with(os.getppid())
+    end_with(os.getppid())
     where = StudyDir(Path(root), Path(data) if data else None, only or None)
     try:
         train_here(load_study(where.study_file), where)
@@ -134,11 +144,11 @@ def main(root: str, data: str, only: str) -> int:
         say(str(error) if rank == "0" else f"process {rank}: {error}")
         return error.exit_code
     finally:
-        _leave()
+        leave()
     return 0
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """Leave as soon as the process that started this one is gone: a rerun must not meet a writer of before."""
 
     def watch() -> None:
@@ -149,7 +159,7 @@ def _end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _leave() -> None:
+def leave() -> None:
     group = torch.distributed
     if group.is_available() and group.is_initialized():
         group.destroy_process_group()

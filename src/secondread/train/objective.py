@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from torch import Tensor, nn
 
+from secondread.core.errors import WrongRequest
+from secondread.core.spec import PartRef
+from secondread.models.build import shapes_of
 from secondread.models.classifier import Classifier, TrainOutput
+from secondread.models.statedict import OURS
 from secondread.train.loss_types import Loss
 from secondread.train.uncertain import with_mask
 
@@ -50,14 +55,20 @@ def has_batch_norm(module: nn.Module) -> bool:
     return any(isinstance(one, nn.modules.batchnorm._BatchNorm) and one.training for one in module.modules())
 
 
-def without_uncertain_logits(classifier: Classifier, classes: int) -> dict[str, Tensor]:
-    """The state dict of a classifier with one logit per class; those of `uncertain: multi_class` are cut off."""
-    state = dict(classifier.state_dict())
-    total = classifier.backbone.dense.output.out_features
-    if total == classes:
+def without_uncertain_logits(classifier: Classifier, model: PartRef, classes: int) -> dict[str, Tensor]:
+    """The state dict of a classifier with one logit per class; those of `uncertain: multi_class` are cut off.
+
+    Raises `WrongRequest` for a network of which more than its last layers depends on the number of logits.
+    """
+    state, spec = dict(classifier.state_dict()), classifier.backbone.spec
+    if spec.classes == classes:
         return state
-    for name, module in classifier.named_modules():  # the head and the auxiliary classifiers
-        if isinstance(module, nn.Linear) and module.out_features == total:
-            for key in (f"{name}.weight", f"{name}.bias"):
-                state[key] = state[key][:classes]
+    for name, shape in shapes_of(model, replace(spec, classes=classes, pretrained=True)).items():
+        key = f"{OURS}{name}"
+        if state[key].shape[1:] != shape[1:]:
+            raise WrongRequest(
+                f"train.uncertain: multi_class gives a network further logits, and {model.name} cannot be cut to "
+                "fewer once it is trained: use another policy or another model"
+            )
+        state[key] = state[key][: shape[0]] if shape else state[key]
     return state

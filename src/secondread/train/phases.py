@@ -183,7 +183,8 @@ def _lesson(
     def learned(row: dict[str, Any]) -> None:
         last = before[-1] if before else {"epoch": 0, "step": 0}
         told = row | {name: row[name] + last[name] for name in ("epoch", "step")}
-        learning.journal.epoch(told, objective, lambda: supply(0))
+        if machine.is_main:
+            learning.journal.epoch(told, objective, lambda: supply(0))
         if learning.watch is not None:
             learning.watch(told)
 

@@ -13,6 +13,7 @@ from secondread.models.spec import ModelSpec
 from secondread.models.weights import TRIAL, own_trial, statistics_of
 from secondread.train.loss_types import LossSpec
 from secondread.train.material import policies_for
+from secondread.train.objective import without_uncertain_logits
 from secondread.train.trial import loss_of, need_fair_shares
 
 
@@ -52,5 +53,6 @@ def _try(trial: Trial, dataset: Dataset, channels: int, where: StudyDir, weights
         seed=trial.seed,
         beside=where.root,
     )
+    without_uncertain_logits(classifier, trial.model, count)
     here = train.engine.devices
     need_fair_shares(trial, classifier, max(launched_processes(), 1 if here == "auto" else here))

@@ -50,11 +50,19 @@ def trial_unit(trial: Trial, where: StudyDir) -> Unit:
     settings["pixels"] = _pixels(where)
     settings["synthetic"] = _synthetic(trial, where)
     settings["from"] = _origin(trial, where)
+    if "multi_class" in _policies(trial) and trial.train.loss.name != "bce":
+        settings["prior"] = "label by label"  # before, the loss's own also for labels that it does not see
     settings["task"] = read_dataset(where.dataset).task if where.dataset.exists() else None
     inputs = [where.clean_rows, where.splits, where.pixels, where.plan(trial.arm, trial.repeat, trial.fold)]
     inputs = [path for path in inputs if path != where.pixels or not path.exists()]  # its settings count, not its bytes
     inputs += [unit.done_file for unit in _coder_unit_of(trial, where)]
     return Unit("train", trial.name, where.trial(trial.name), settings, tuple(inputs))
+
+
+def _policies(trial: Trial) -> set[str]:
+    """All policies that the trial has for uncertain labels."""
+    written = trial.train.uncertain
+    return {written} if isinstance(written, str) else set(written.values())
 
 
 def _pixels(where: StudyDir) -> dict[str, Any] | None:

@@ -57,8 +57,9 @@ def train_trial(
 ) -> Outcome:
     """Train into `folder`: best.safetensors, card.json, epochs.csv, contents.json, tensorboard/.
 
-    Goes on from the checkpoints of an earlier try of the same `key`. `watch` is told each epoch's figures. Raises
-    `Leak`, `BadData` (NaN, memory, missing input) or `WrongRequest` (settings that do not fit the task or the model).
+    Goes on from the checkpoints of an earlier try of the same `key`. `watch` is told each epoch's figures, in every
+    process. Raises `Leak`, `BadData` (NaN, memory, missing input) or `WrongRequest` (settings that do not fit the task
+    or the model).
     """
     with machine.main_first():
         material = material_of(study, where, trial)
@@ -88,7 +89,12 @@ def loss_of(trial: Trial, spec: LossSpec, policies: list[str]) -> Loss:
         return loss
     if trial.train.augment.name in MIXING:
         raise WrongRequest(f"train.uncertain: multi_class cannot be mixed by augment: {trial.train.augment.name}")
-    return ThreeWay(loss, policies)
+    if set(policies) == {"multi_class"} and (trial.train.loss.name != "bce" or trial.train.label_smoothing):
+        raise WrongRequest(
+            "train.uncertain: multi_class tells every label apart by a loss of its own, so that train.loss and "
+            "train.label_smoothing would do nothing: set loss: bce without smoothing, or multi_class for some labels"
+        )
+    return ThreeWay(loss, policies, spec.prior)
 
 
 def _classifier(where: StudyDir, trial: Trial, material: Material, loss: Loss, machine: Machine) -> Classifier:
@@ -112,6 +118,7 @@ def _classifier(where: StudyDir, trial: Trial, material: Material, loss: Loss, m
     if train.weights == "none":
         encoder_for(classifier, where, trial, material)
     need_fair_shares(trial, classifier, machine.world)
+    without_uncertain_logits(classifier, trial.model, len(material.dataset.classes))  # refused before it is trained
     return classifier
 
 
@@ -157,7 +164,7 @@ def _finish(study: Study, learning: Learning, outcome: Outcome) -> None:
     """Write what a trial leaves; the classifier holds the best weights."""
     folder, trial, material = learning.folder, learning.trial, learning.material
     classifier, classes = learning.classifier, material.dataset.classes
-    state = without_uncertain_logits(classifier, len(classes))
+    state = without_uncertain_logits(classifier, trial.model, len(classes))
     save_weights(folder / "best.safetensors", state, {"model": classifier.backbone.card.name})
     write_with(folder / "epochs.csv", lambda temporary: outcome.epochs.to_csv(temporary, index=False))
     write_contents(folder / "contents.json", material.fitted_on | classifier.origin.content_ids())

@@ -16,23 +16,43 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 RUNNING = optuna.trial.TrialState.RUNNING
+WARM_UP_TRIALS, WARM_UP_EPOCHS = 5, 2
+"""Settings and epochs before any is pruned."""
 
 
-def opened(folder: Path, name: str, direction: str, pruner: optuna.pruners.BasePruner) -> optuna.Study:
+def opened(folder: Path, name: str, direction: str) -> optuna.Study:
     """The search of that name as far as it went; what another one left in `folder` is removed."""
-    journal = folder / "journal.jsonl"
+    journal = _journal(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _forget_half_a_line(journal)
-    storage = JournalStorage(JournalFileBackend(str(journal)))
+    storage = _storage(folder)
     if not _worth_keeping(storage, name):
         for left in (journal, folder / "trials.csv"):
             left.unlink(missing_ok=True)
         for left in folder.glob("trial-*"):
             shutil.rmtree(left)
-        storage = JournalStorage(JournalFileBackend(str(journal)))
+        storage = _storage(folder)
     return optuna.create_study(
-        storage=storage, study_name=name, direction=direction, pruner=pruner, load_if_exists=True
+        storage=storage, study_name=name, direction=direction, pruner=_pruner(), load_if_exists=True
     )
+
+
+def under_way(folder: Path, name: str, number: int) -> optuna.Trial:
+    """The setting of that number as another process has begun it."""
+    search = optuna.load_study(study_name=name, storage=_storage(folder), pruner=_pruner())
+    return optuna.Trial(search, search.get_trials(deepcopy=False)[number]._trial_id)
+
+
+def _journal(folder: Path) -> Path:
+    return folder / "journal.jsonl"
+
+
+def _storage(folder: Path) -> JournalStorage:
+    return JournalStorage(JournalFileBackend(str(_journal(folder))))
+
+
+def _pruner() -> optuna.pruners.BasePruner:
+    return optuna.pruners.MedianPruner(WARM_UP_TRIALS, WARM_UP_EPOCHS)
 
 
 def _worth_keeping(storage: JournalStorage, name: str) -> bool:

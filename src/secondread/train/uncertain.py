@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from secondread.core.errors import WrongRequest
-from secondread.train.loss_types import Loss, on_device
+from secondread.train.loss_types import Loss, Prior, on_device
 
 SMOOTH = (0.55, 0.85)  # Pham et al. 2019, label smoothing of uncertain labels taken as positive
 UNCERTAIN = -1.0
@@ -54,11 +54,13 @@ class ThreeWay(Loss):
     """Labels of policy `multi_class` are told apart as absent, present or uncertain; the others go to `base`.
 
     Logits are [B, K+E]: one per class, then one more for each of the E three-way labels. Absence has the logit 0, so
-    that σ(z) is p₁/(p₀+p₁), which is all that is used once training is over.
+    that σ(z) is p₁/(p₀+p₁), which is all that is used once training is over. `prior` is that of the plan: what `base`
+    makes of it holds for its own labels only.
     """
 
-    def __init__(self, base: Loss, policies: Sequence[str]) -> None:
-        super().__init__(base.prior)
+    def __init__(self, base: Loss, policies: Sequence[str], prior: Prior) -> None:
+        told = zip(policies, prior, base.prior, strict=True)
+        super().__init__(tuple(plain if policy == "multi_class" else moved for policy, plain, moved in told))
         self.base = base
         self.three = on_device(torch.tensor([k for k, policy in enumerate(policies) if policy == "multi_class"]))
         self.classes = len(policies)

@@ -27,7 +27,7 @@ class Synthesize(Section):
     """Images a step, of each kind."""
     seeds: Seeds = [0]
     """Each GAN is trained once with each of them."""
-    samples: Count | Literal["auto"] = "auto"
+    samples: Annotated[int, Field(ge=4)] | Literal["auto"] = "auto"  # fewer have no halves to be compared
     """Images per class, GAN and seed; `auto`: what the arms that use them need, at least 512."""
     sheet_every: Count = 500
     """Updates between two sheets of samples, which are judged and written."""
