@@ -33,11 +33,13 @@ class Desk:
 
         from secondread.serve.bundles.shelf import Shelf
         from secondread.serve.reads.bells import WORK, Listener
+        from secondread.serve.reads.pulse import Pulse
         from secondread.serve.reads.sweeping import TURNS
 
         self.name = name
         self.shelf = Shelf(threads)
         self.listener = Listener(settings.FOLDER.bells, WORK)
+        self.pulse = Pulse(name)
         self.stopping = False
         self.reported = self.swept = float("-inf")
         self.turn = random.randrange(TURNS)  # so that workers sweep different folders
@@ -50,6 +52,7 @@ class Desk:
         from django.db import Error, close_old_connections, connection
 
         fresh = True
+        self.pulse.start()
         while not self.stopping:
             try:
                 if fresh:
@@ -99,7 +102,8 @@ class Desk:
         read = claim(self.name, self.shelf.ready())
         if read is None:
             return False
-        outcome = self._outcome(read)
+        with self.pulse.of(read):
+            outcome = self._outcome(read)
         if finish(read, outcome):
             ring(settings.FOLDER.bells, RESULT, read.id)
         else:
