@@ -12,9 +12,11 @@ from django.db.models import QuerySet
 
 from secondread.models.bundle.card import DISCLAIMER
 from secondread.serve.reads.models import Read
+from secondread.serve.reads.own import first_of, older_than
 
 COLUMNS = ["id", "file", "content_id", "status", "reason", "decision", "probabilities", "bundle", "bundle_name",
            "created", "finished", "seconds", "agrees", "truth"]  # fmt: skip
+TOGETHER = 500
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -62,7 +64,15 @@ def json_lines(reads: QuerySet[Read]) -> Iterator[str]:
 
 
 def _whole(reads: QuerySet[Read]) -> Iterator[Read]:
-    return reads.select_related("image", "bundle", "feedback").defer("heat", "bundle__card").iterator(chunk_size=500)
+    """All of `reads` (newest first, as `history.found` gives them), asked for some at a time.
+
+    One answer for all of them MariaDB's driver would hold in memory as a whole, and SQLite would keep open for as long
+    as the client takes.
+    """
+    left = reads
+    while some := first_of(left, TOGETHER):
+        yield from some
+        left = older_than(reads, some[-1].created, some[-1].id)
 
 
 def _line(values: list[Any]) -> str:
