@@ -118,6 +118,8 @@ LEAKY = {"prepare": {"allow_leakage": True}}
         ({"arms": {"WGAN": {}, "wgan": {}}}, "arms: 'WGAN' and 'wgan' would share a folder"),
         ({"arms": {"External": {}}}, "arms: 'External' is what a folder of every study is called"),
         ({"train": {"models": [{"name": "vgg16", "as": name} for name in ("a/b", "a--b")]}}, "'a/b' and 'a--b' would"),
+        ({"train": {"models": ["vgg16", {"name": "vgg16", "as": "VGG16-int8"}]}}, "that of 'VGG16-int8' does: rename"),
+        ({"train": {"models": [{"name": "vgg16", "as": "x.zip"}, {"name": "vgg16", "as": "x"}]}}, "that of 'x.zip' do"),
         ({"arms": {"a": {"train": {"engine": {"devices": 2}}}}}, r"arms: a: train\.engine\.devices is that of the"),
         ({"arms": {"a": {"train": {"search": {"batch": [1, 2]}}}}}, r"arms: a: train\.search is that of the whole"),
     ],

@@ -11,6 +11,8 @@ from secondread.core.studydir import slug
 MIXING = ("mixup", "cutmix")
 KEPT_FOR_US = ("earlier", "external")
 """Folders beside those of arms: what is set aside, and what external sets are predicted into."""
+BESIDE_A_BUNDLE = ("-int8", ".zip")
+"""What export adds to the name of a bundle for what lies beside it (`models.bundle.container`)."""
 
 
 def agree(study: Study) -> None:
@@ -25,6 +27,7 @@ def agree(study: Study) -> None:
         _augment_acts(study, arm, train)
         _of_the_whole_study(study, arm, train)
     _folders_are_apart(study)
+    _bundles_are_apart(study)
 
 
 def forbid_leaky_split(study: Study) -> None:
@@ -103,3 +106,16 @@ def _folders_are_apart(study: Study) -> None:
         if (kind, folder) in taken:
             raise WrongRequest(f"{kind}: {taken[kind, folder]!r} and {name!r} would share a folder: rename one")
         taken[kind, folder] = name
+
+
+def _bundles_are_apart(study: Study) -> None:
+    """What export leaves beside the bundle of a model is not where the bundle of another one lies."""
+    for arm in study.arms:
+        labels = {slug(model.label).casefold(): model.label for model in study.arm(arm)[1].models}
+        for folder, label in labels.items():
+            for beside in BESIDE_A_BUNDLE:
+                if (other := labels.get(folder + beside)) is not None:
+                    raise WrongRequest(
+                        f"arms.{arm}.train.models: beside the bundle of {label!r} export writes what would lie where "
+                        f"that of {other!r} does: rename it with `as`"
+                    )
