@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from models.tiny_bundle import opened, tiny_bundle
 from secondread import api
 from secondread.cli import app
+from secondread.core.errors import WrongRequest
 from secondread.core.files import sha256_of_bytes
 from secondread.images.decode import DecodePolicy, Refusal
 from secondread.models.bundle import Bundle
@@ -285,7 +286,9 @@ def test_in_python_the_columns_are_there_whatever_was_read(folder: Path, tmp_pat
         table = api.read(bundle, given)
         assert list(table.columns) == columns
         assert len(table) == rows
-    table = api.read(bundle, folder / "b.png", heatmaps=tmp_path / "maps")
+    with pytest.raises(WrongRequest, match="there is no engine 'tensorrt'"):
+        api.read(bundle, folder / "b.png", threads=1, engine="tensorrt")
+    table = api.read(bundle, folder / "b.png", heatmaps=tmp_path / "maps", threads=1)
     assert list(table.columns) == [*columns, "heatmaps"]
 
 
