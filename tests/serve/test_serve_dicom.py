@@ -9,6 +9,7 @@ import subprocess
 import threading
 import zlib
 from collections.abc import Iterator
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,15 @@ def test_the_report_says_what_read_what(as_alice: Client, bundle: Any, submit: A
     (series,) = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
     assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == tags["SOPInstanceUID"]
     assert both(as_alice, read) == both(as_alice, read)
+
+
+def test_objects_say_of_which_clock_their_times_are(as_alice: Client, bundle: Any, submit: Any) -> None:
+    read = submit(as_alice, bundle)
+    for content in both(as_alice, read).values():
+        made = pydicom.dcmread(io.BytesIO(content))
+        for day, time in ((made.ContentDate, made.ContentTime), (made.InstanceCreationDate, made.InstanceCreationTime)):
+            moment = datetime.strptime(f"{day}{time}{made.TimezoneOffsetFromUTC}", "%Y%m%d%H%M%S%z")
+            assert moment == read.finished.replace(microsecond=0)
 
 
 def test_a_report_about_a_picture_refers_to_the_capture(as_alice: Client, bundle: Any, submit: Any) -> None:

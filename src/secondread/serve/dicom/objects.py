@@ -20,6 +20,7 @@ from pydicom.uid import UID, SecondaryCaptureImageStorage
 
 from secondread.serve.dicom.captions import with_caption
 from secondread.serve.dicom.keep import UUID_ROOT
+from secondread.serve.dicom.moments import stamp
 from secondread.serve.dicom.structured import UNICODE, structured_report
 from secondread.serve.reads.models import Read
 from secondread.serve.reads.pixels import StoredPixels
@@ -60,7 +61,7 @@ def derived_uid(read: Read, purpose: str) -> str:
 
 def _capture(read: Read, stored: StoredPixels) -> Dataset:
     shown, heated = picture_with_heat(read, stored, LONGEST)
-    tags, moment = read.image.facts.get("tags", {}), read.finished or read.created
+    tags = read.image.facts.get("tags", {})
     laterality = tags.get("Laterality") or tags.get("ImageLaterality")
     made: Dataset = SCImage(
         pixel_array=with_caption(_in_colour(shown if heated is None else heated), read),
@@ -80,11 +81,7 @@ def _capture(read: Read, stored: StoredPixels) -> Dataset:
     )  # fmt: skip
     made.PatientOrientation = _orientation(tags)
     made.SpecificCharacterSet = UNICODE
-    made.ContentDate, made.ContentTime = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
-    made.InstanceCreationDate, made.InstanceCreationTime = made.ContentDate, made.ContentTime
-    made.DateOfSecondaryCapture, made.TimeOfSecondaryCapture = made.ContentDate, made.ContentTime
-    for equipment in made.get("ContributingEquipmentSequence", []):
-        equipment.ContributionDateTime = moment.strftime("%Y%m%d%H%M%S")
+    stamp(made, read)
     made.SeriesDescription = "secondread: attention map, not lesion borders"
     made.ImageComments = read.bundle.card["intended_use"][:1024]
     made.BurnedInAnnotation = "YES"  # our own caption

@@ -24,6 +24,7 @@ from pydicom.sr.codedict import codes
 
 from secondread.core.version import __version__
 from secondread.serve.dicom.keep import UUID_ROOT, pseudonym_uid
+from secondread.serve.dicom.moments import stamp
 from secondread.serve.reads.models import Read
 from secondread.serve.reads.words import Bar, spoken, verdict_of
 
@@ -77,11 +78,7 @@ def structured_report(read: Read, source: Dataset, series_uid: str, uid: str) ->
         instance_number=1, manufacturer="secondread", is_complete=True,
     )  # fmt: skip
     report.SpecificCharacterSet = UNICODE
-    moment = read.finished or read.created
-    report.ContentDate, report.ContentTime = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
-    report.InstanceCreationDate, report.InstanceCreationTime = report.ContentDate, report.ContentTime
-    for equipment in report.get("ContributingEquipmentSequence", []):
-        equipment.ContributionDateTime = moment.strftime("%Y%m%d%H%M%S")
+    stamp(report, read)
     report.SeriesDescription = f"secondread: {read.bundle.card['intended_use']}"[:64]
     return report
 
