@@ -32,7 +32,7 @@ from secondread.serve.reads.archive import is_zip
 from secondread.serve.reads.bells import WORK, ring
 from secondread.serve.reads.models import Read, State, StoredImage
 from secondread.serve.reads.places import OutOfSpace, image_path, on_disk, put_in_place
-from secondread.serve.reads.streaming import StreamedFile
+from secondread.serve.reads.streaming import StreamedFile, bare_name
 from secondread.serve.statements import Select, Slot, Update, insert, loaded
 
 LEAST_FREE = 4 << 20
@@ -123,7 +123,7 @@ def _take_file(file: StreamedFile, offer: Offer, taken: list[Taken], entered: En
         entered.refused.append((label, refusal.code, refusal.reason))
         return
     for entry in entries or []:
-        name = label if entry is None else entry.rsplit("/", 1)[-1]
+        name = label if entry is None else bare_name(entry)  # without its folders, which may be called after patients
         if len(taken) + len(entered.refused) >= settings.LIMITS.files:
             entered.refused.append((name, "too_many_files", f"at most {settings.LIMITS.files} images at once"))
             continue
