@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import socket
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 
 import django
 from django.db.backends.signals import connection_created
+
+from secondread.core.errors import SecondreadError
 
 log = logging.getLogger("secondread.worker")
 
@@ -26,7 +29,7 @@ COURTESY = 5
 
 
 class Desk:
-    """The loop of one worker."""
+    """The loop of one worker. Raises `WrongRequest` for a database that is not that of the data folder."""
 
     def __init__(self, name: str, threads: int) -> None:
         from django.conf import settings
@@ -56,8 +59,10 @@ class Desk:
         while not self.stopping:
             try:
                 if fresh:
+                    from secondread.serve.reads.belonging import refuse_strange_database
                     from secondread.serve.reads.queue import give_back
 
+                    refuse_strange_database()
                     give_back(self.name)
                     fresh = False
                 self._duties()
@@ -69,7 +74,6 @@ class Desk:
                 connection.close()
                 fresh = True  # what was held is given back once the database answers
                 time.sleep(0.5)
-        self.listener.close()
 
     def _duties(self) -> None:
         """What has to be done now and then: report which bundles work here, sweep."""
@@ -149,7 +153,13 @@ def main(arguments: list[str] | None = None) -> None:
     desk = Desk(chosen.name, chosen.threads)
     signal.signal(signal.SIGTERM, desk.stop)
     signal.signal(signal.SIGINT, desk.stop)
-    desk.work()
+    try:
+        desk.work()
+    except SecondreadError as error:
+        log.error("%s", error)
+        sys.exit(error.exit_code)
+    finally:
+        desk.listener.close()
 
 
 if __name__ == "__main__":
