@@ -18,7 +18,7 @@ import numpy as np
 import pydicom
 import pytest
 from django.test import Client
-from serve_pictures import dicom, disc, png
+from serve_pictures import dicom, disc, png, zipped
 
 from secondread.serve.audit.models import AuditEvent
 from secondread.serve.dicom.structured import finding_code
@@ -146,6 +146,23 @@ def test_a_study_is_of_one_patient(
             found.add((made.StudyInstanceUID, written if isinstance(written, str) else "\\".join(written)))
     ((_, patient),) = found
     assert patient.startswith("SR-") if number is None else patient == number.replace("\0", "")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_image_sent_again_after_uids_are_kept_reaches_its_study(
+    packed: bool, as_alice: Client, bundle: Any, submit: Any, settings: Any
+) -> None:
+    """The first thing to try once the setting is made, and the archive has the pseudonymous report already."""
+    image = dicom(disc(58), PatientID="P-7")
+    first = submit(as_alice, bundle, image)
+    before = pydicom.dcmread(io.BytesIO(both(as_alice, first)["report"]))
+    settings.KEEP_UIDS = True
+    again = submit(as_alice, bundle, zipped({"x.dcm": image}) if packed else image)
+    after = pydicom.dcmread(io.BytesIO(both(as_alice, again)["report"]))
+    assert again.id == first.id
+    assert (after.StudyInstanceUID, after.PatientID) == ("1.2.3.4", "P-7") != (before.StudyInstanceUID, "P-7")
+    assert after.SOPInstanceUID != before.SOPInstanceUID
+    assert both(as_alice, again) == both(as_alice, submit(as_alice, bundle, image))
 
 
 @pytest.mark.skipif(not shutil.which("dcm2pnm"), reason="dcm2pnm (dcmtk) is not installed")

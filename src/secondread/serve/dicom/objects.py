@@ -55,8 +55,11 @@ def to_bytes(dataset: Dataset) -> bytes:
 
 
 def derived_uid(read: Read, purpose: str) -> str:
-    """A UID that depends on the read and the purpose alone (PS3.5 B.2)."""
-    return UUID_ROOT + str(uuid.uuid5(read.id, purpose).int)
+    """A UID that depends on the read and the purpose alone (PS3.5 B.2); of an image whose study became known later, on
+    that too: an archive that has the object of the pseudonymous study would not take the same UID again."""
+    facts = read.image.facts
+    study = f" {facts['tags'].get('StudyInstanceUID', '')}" if facts.get("identified") else ""
+    return UUID_ROOT + str(uuid.uuid5(read.id, purpose + study).int)
 
 
 def _capture(read: Read, stored: StoredPixels) -> Dataset:
