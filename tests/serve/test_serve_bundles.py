@@ -75,3 +75,9 @@ def test_two_versions_of_one_model_are_told_apart(
         assert f"{other.name} (" not in told
     told = as_alice.get(f"/reads/{reads[old.sha256].id}/").content.decode()
     assert told.count(f"{new.name} ({new.short})") == 2  # to read with, and what it has read
+
+
+def test_a_longer_name_than_there_is_room_for_is_cut(db: None, tmp_path: Path) -> None:
+    """PostgreSQL and MariaDB refuse what SQLite takes."""
+    (row,) = register([tiny_bundle(tmp_path / "wordy", name=f"{'study' * 60}/arm/model")])
+    assert (len(row.name), len(row.card["name"])) == (200, 310)

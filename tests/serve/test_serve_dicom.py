@@ -77,13 +77,15 @@ def test_several_findings_and_doubt_are_valid_too(
 @NEEDS
 def test_names_in_other_letters_are_written(as_alice: Client, bundles: list[Any], submit: Any, tmp_path: Path) -> None:
     read = submit(as_alice, bundles[1], png(disc()))
-    told = read.result | {"probabilities": {"covid-19": 0.9, "肺炎": 0.2, "Lungenentzündung": 0.1}}
+    chances = {"covid-19": 0.9, "肺炎": 0.2, "Lungenentzündung": 0.1, "cyst\\mass": 0.1, "a\tb": 0.1}
+    told = read.result | {"probabilities": chances}
     Read.objects.filter(id=read.id).update(decision="covid-19", result=told)
     content = both(as_alice, read)["report"]
     assert faults(content, tmp_path) == []
     shown = str(pydicom.dcmread(io.BytesIO(content)))
     assert "'肺炎'" in shown
     assert "'Lungenentzündung'" in shown
+    assert "'cyst/mass'" in shown
 
 
 def test_the_report_says_what_read_what(as_alice: Client, bundle: Any, submit: Any) -> None:
