@@ -107,13 +107,16 @@ def plan(data: AnyPath, minutes: float = 60) -> Plan:
     return planned(Path(data), minutes)
 
 
-def read(bundle: AnyPath, images: Sequence[AnyPath] | AnyPath, heatmaps: AnyPath | None = None) -> pd.DataFrame:
+def read(
+    bundle: AnyPath, images: Sequence[AnyPath] | AnyPath, heatmaps: AnyPath | None = None, threads: int | None = None,
+    engine: str = "onnxruntime",
+) -> pd.DataFrame:  # fmt: skip
     """Read images with a bundle: one row per file, columns as of `secondread read --csv`, and the heatmaps written."""
     from secondread.models.bundle import Bundle
     from secondread.models.bundle.reading import columns_of, in_columns, read_images
 
     paths = [Path(images)] if isinstance(images, str | Path) else [Path(image) for image in images]
-    opened = Bundle.open(Path(bundle))
+    opened = Bundle.open(Path(bundle), threads, engine)  # type: ignore[arg-type]  # checked where it is opened
     found = [in_columns(reading) for reading in read_images(opened, paths, heatmaps=_path(heatmaps))]
     written = ["heatmaps"] if heatmaps is not None else []
     return pd.DataFrame(found, columns=[*columns_of(opened.card.classes), *written])

@@ -127,6 +127,8 @@ LEAKY = {"prepare": {"allow_leakage": True}}
         ({"train": {"models": [{"name": "vgg16", "as": name} for name in ("a", "A-int8")]}}, "'a' and 'A-int8' would"),
         ({"train": {"models": [{"name": "vgg16", "as": name} for name in ("a-int8", "a")]}}, "'a-int8' and 'a' would"),
         ({"train": {"models": [{"name": "vgg16", "as": name} for name in ("a/b", "a--b")]}}, "'a/b' and 'a--b' would"),
+        ({"train": {"models": ["vgg16", {"name": "vgg16", "as": "VGG16-int8"}]}}, "'vgg16' and 'VGG16-int8' would"),
+        ({"train": {"models": [{"name": "vgg16", "as": "x.zip"}, {"name": "vgg16", "as": "x"}]}}, "'x.zip' is what a study calls"),
         ({"arms": {"a": {"train": {"engine": {"devices": 2}}}}}, r"arms: a: train\.engine\.devices is that of the"),
         ({"arms": {"a": {"train": {"search": {"batch": [1, 2]}}}}}, r"arms: a: train\.search is that of the whole"),
     ],

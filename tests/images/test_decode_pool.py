@@ -11,18 +11,19 @@ from secondread.images.decode_pool import Crash, in_processes
 
 
 def squares(numbers: Sequence[int]) -> list[int]:
-    """Deadly for 7."""
-    if 7 in numbers:
-        os.kill(os.getpid(), signal.SIGKILL)
+    """Deadly for 7, as for want of memory, and for 9, as a decoder with a fault."""
+    for deadly, how in ((7, signal.SIGKILL), (9, signal.SIGSEGV)):
+        if deadly in numbers:
+            os.kill(os.getpid(), how)
     return [number * number for number in numbers]
 
 
-def test_one_deadly_item_costs_only_itself() -> None:
+def test_a_deadly_item_costs_only_itself() -> None:
     found: list[int | Crash] = [0] * 12
     for start, results in in_processes(squares, range(12), workers=2, chunk=4, few=1):
         found[start : start + len(results)] = results
-    assert isinstance(found[7], Crash)
-    assert [one for one in found if not isinstance(one, Crash)] == [k * k for k in range(12) if k != 7]
+    assert (found[7], found[9]) == (Crash(of_memory=True), Crash())
+    assert [one for one in found if not isinstance(one, Crash)] == [k * k for k in range(12) if k not in (7, 9)]
 
 
 def test_few_items_are_worked_on_here() -> None:

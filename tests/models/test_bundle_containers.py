@@ -9,10 +9,16 @@ from pathlib import Path
 import pytest
 
 from models.tiny_bundle import refused
+from secondread.core.agreement import BESIDE_A_BUNDLE
 from secondread.models.bundle import Bundle
-from secondread.models.bundle.container import LARGEST, write_zip
+from secondread.models.bundle.container import LARGEST, int8_beside, write_zip, zip_beside
 
 NAMES = list(LARGEST)
+
+
+def test_what_lies_beside_a_bundle_is_called_what_studies_are_checked_for() -> None:
+    told = [beside(Path("a/b")).name for beside in (int8_beside, zip_beside)]
+    assert told == [f"b{added}" for added in BESIDE_A_BUNDLE]
 
 
 def test_folders_with_anything_else(bundle: Path, tmp_path: Path) -> None:

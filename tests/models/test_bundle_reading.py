@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from models.tiny_bundle import opened, tiny_bundle
 from secondread import api
 from secondread.cli import app
+from secondread.core.errors import BadData, WrongRequest
 from secondread.core.files import sha256_of_bytes
 from secondread.images.decode import DecodePolicy, Refusal
 from secondread.models.bundle import Bundle
@@ -277,6 +278,17 @@ def test_a_bundle_without_heatmaps_says_so_when_they_are_asked_for(folder: Path,
     assert "maps" not in made.stdout.replace("heatmaps", "")
 
 
+def test_a_table_that_cannot_be_written_is_told_before_anything_is_read(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken.csv").mkdir()
+    (tmp_path / "file").touch()
+    bundle = tiny_bundle(tmp_path / "bundle", gate=False)
+    for place in ("taken.csv", "file/told.csv"):
+        made = CliRunner().invoke(app, ["read", str(bundle), str(folder), "--csv", str(tmp_path / place)])
+        assert isinstance(made.exception, BadData)
+        assert f"cannot write {tmp_path / place}" in str(made.exception)
+        assert made.stdout == ""
+
+
 def test_in_python_the_columns_are_there_whatever_was_read(folder: Path, tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "bundle", gate=False)
     columns = ["file", "content_id", "status", "reason", "decision", "bundle", "seconds", "p_normal", "p_pneumonia"]
@@ -285,7 +297,9 @@ def test_in_python_the_columns_are_there_whatever_was_read(folder: Path, tmp_pat
         table = api.read(bundle, given)
         assert list(table.columns) == columns
         assert len(table) == rows
-    table = api.read(bundle, folder / "b.png", heatmaps=tmp_path / "maps")
+    with pytest.raises(WrongRequest, match="there is no engine 'tensorrt'"):
+        api.read(bundle, folder / "b.png", threads=1, engine="tensorrt")
+    table = api.read(bundle, folder / "b.png", heatmaps=tmp_path / "maps", threads=1)
     assert list(table.columns) == [*columns, "heatmaps"]
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from models.tiny_bundle import tiny_bundle
 from secondread.core.errors import Absent, WrongRequest
+from secondread.core.processors import cores
 from secondread.models.bundle import Bundle
 from secondread.models.bundle.engines import ENGINES, Engine, session_of
 from secondread.models.bundle.writing import reference_images
@@ -39,6 +41,17 @@ def test_an_engine_serves_several_threads(folder: Path, engine: Engine) -> None:
         together = list(threads.map(lambda turn: bundle.run(images[turn % 4]).logits, range(200)))
     for turn, logits in enumerate(together):
         np.testing.assert_allclose(logits, alone[turn % 4], atol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 40_000, 2**31, True, 2.5])
+def test_threads_that_no_engine_can_start_are_a_wrong_request(folder: Path, threads: Any) -> None:
+    with pytest.raises(WrongRequest, match=r"threads is .* it may be 1 to"):
+        Bundle.open(folder, threads)
+
+
+def test_a_machine_may_use_as_many_threads_as_it_has_cores(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secondread.core.processors.MOST_THREADS", 1)
+    assert Bundle.open(folder, cores()).threads == Bundle.open(folder).threads == cores()
 
 
 def test_an_engine_that_is_not_installed_is_absent(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from secondread.models.bundle.card import BundleCard, GateCard
 from secondread.models.bundle.gate import fit_gate, looks
 from secondread.models.bundle.judge import Outputs
 from secondread.models.bundle.opened import Bundle, session_of
-from secondread.models.bundle.writing import reference_images, reference_npz, write_bundle
+from secondread.models.bundle.writing import REFERENCE_IMAGES, reference_images, reference_npz, write_bundle
 
 FEATURES = 8
 
@@ -37,13 +37,14 @@ def tiny_bundle(
     heatmaps: bool = True,
     seed: int = 0,
     fitted_on: Sequence[str] | None = None,
+    slowed: int = 0,
     **card_fields: Any,
 ) -> Path:
     """Write a bundle into `folder` and give the folder; `card_fields` overwrite those of the card, `fitted_on` the
-    content ids that it says it learned from."""
+    content ids that it says it learned from, `slowed` is of `tiny_graph`."""
     names = classes or (["normal", "pneumonia"] if task == "binary" else ["normal", "covid-19", "pneumonia"])
-    model = tiny_graph(len(names), task, channels, size, heatmaps, seed).SerializeToString()
-    images = reference_images(channels, size)
+    model = tiny_graph(len(names), task, channels, size, heatmaps, seed, slowed).SerializeToString()
+    images = reference_images(channels, size, 1 if slowed else REFERENCE_IMAGES)
     outputs = _outputs(model, images)
     statistics = gate_card = None
     if gate:
@@ -69,9 +70,13 @@ def tiny_bundle(
 
 
 def tiny_graph(
-    classes: int, task: str = "binary", channels: int = 1, size: int = 32, heatmaps: bool = True, seed: int = 0
-) -> onnx.ModelProto:
-    """uint8 image [N,C,S,S] → convolution, ReLU, mean, linear: logits, probabilities, features, heatmaps."""
+    classes: int, task: str = "binary", channels: int = 1, size: int = 32, heatmaps: bool = True, seed: int = 0,
+    slowed: int = 0,
+) -> onnx.ModelProto:  # fmt: skip
+    """uint8 image [N,C,S,S] → convolution, ReLU, mean, linear: logits, probabilities, features, heatmaps.
+
+    `slowed`: times that the image is multiplied by the matrix that leaves it as it is, which takes its time.
+    """
     drawn = np.random.default_rng(seed)
     weights = {
         "scale": np.float32(1 / 255.0),
@@ -79,11 +84,13 @@ def tiny_graph(
         "head": drawn.normal(0, 2.0, (FEATURES, classes)).astype(np.float32),
         "bias": np.zeros(classes, np.float32),
         "axes": np.asarray([2, 3], np.int64),
+        **({"same": np.eye(size, dtype=np.float32)} if slowed else {}),
     }
     nodes = [
         helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["floats", "scale"], ["scaled"]),
-        helper.make_node("Conv", ["scaled", "kernel"], ["convolved"], strides=[4, 4], kernel_shape=[4, 4]),
+        helper.make_node("Mul", ["floats", "scale"], ["scaled 0"]),
+        *(helper.make_node("MatMul", [f"scaled {at}", "same"], [f"scaled {at + 1}"]) for at in range(slowed)),
+        helper.make_node("Conv", [f"scaled {slowed}", "kernel"], ["convolved"], strides=[4, 4], kernel_shape=[4, 4]),
         helper.make_node("Relu", ["convolved"], ["maps"]),
         helper.make_node("ReduceMean", ["maps", "axes"], ["features"], keepdims=0),
         helper.make_node("Gemm", ["features", "head", "bias"], ["logits"]),

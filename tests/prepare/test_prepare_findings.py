@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import parse_study
 from secondread.core.tables import Dataset, read_table
 from secondread.gather import run as gather
+from secondread.images.decode_pool import Crash
+from secondread.prepare import memory
 from secondread.prepare import run as prepare
 from secondread.prepare.audit import Audited, audited, material_of
 from secondread.prepare.clean import cleaned
@@ -122,6 +125,27 @@ def test_a_disk_that_is_gone_is_no_unreadable_image(tmp_path: Path) -> None:
         measured(rows, data, tmp_path / "cache", "refuse")
     (data / "elsewhere").rename(data / "b")
     assert measured(rows, data, tmp_path / "cache", "refuse").facts["refused"].tolist() == ["", ""]
+
+
+def test_want_of_memory_is_no_fault_of_the_file_and_not_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = folder(tmp_path / "data")
+    rows = pd.DataFrame({"path": ["a/0.png", "b/1.png", "a/2.png"], "index": -1, "content_id": ["c0", "c1", "c2"]})
+    looked: list[int] = []
+
+    def deadly(function: Any, jobs: Any, **_: Any) -> Any:
+        looked.append(len(jobs))
+        yield 0, [Crash(of_memory=True), Crash(), *function(jobs[2:])][: len(jobs)]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(memory, "in_processes", deadly)
+        told = measured(rows, data, tmp_path / "cache", "refuse").facts
+    assert told["refused"].tolist() == ["too_large", "crash", ""]
+    assert "more memory than this machine had" in told["reason"][0]
+    for _ in range(2):
+        assert measured(rows, data, tmp_path / "cache", "refuse").facts["refused"].tolist() == ["", "crash", ""]
+    assert looked == [3]
 
 
 def test_images_that_no_check_looked_at_are_refused_by_name(tmp_path: Path) -> None:

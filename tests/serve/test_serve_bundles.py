@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.test import Client
+from serve_tiny_bundle import tiny_bundle
 
 from secondread.models.bundle import Bundle
 from secondread.models.bundle.container import write_zip
@@ -58,3 +59,25 @@ def test_a_model_that_an_operator_withdrew_stays_withdrawn(
     register([bundle_path, other_bundle_path])
     bundle.refresh_from_db()
     assert bundle.active
+
+
+def test_two_versions_of_one_model_are_told_apart(
+    as_alice: Client, bundle_path: Path, other_bundle_path: Path, tmp_path: Path, submit: Any
+) -> None:
+    """Both are offered while people go over to the new one: a click must not be a guess."""
+    old, other, new = register([bundle_path, other_bundle_path, tiny_bundle(tmp_path / "new", seed=1)])
+    assert old.name == new.name != other.name
+    reads = {bundle.sha256: submit(as_alice, bundle) for bundle in (old, other, new)}
+    for page in ("/read/", "/reads/"):
+        told = as_alice.get(page).content.decode()
+        assert all(f"{bundle.name} ({bundle.short})" in told for bundle in (old, new))
+        assert other.name in told
+        assert f"{other.name} (" not in told
+    told = as_alice.get(f"/reads/{reads[old.sha256].id}/").content.decode()
+    assert told.count(f"{new.name} ({new.short})") == 2  # to read with, and what it has read
+
+
+def test_a_longer_name_than_there_is_room_for_is_cut(db: None, tmp_path: Path) -> None:
+    """PostgreSQL and MariaDB refuse what SQLite takes."""
+    (row,) = register([tiny_bundle(tmp_path / "wordy", name=f"{'study' * 60}/arm/model")])
+    assert (len(row.name), len(row.card["name"])) == (200, 310)

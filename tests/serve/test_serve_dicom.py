@@ -9,6 +9,7 @@ import subprocess
 import threading
 import zlib
 from collections.abc import Iterator
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 import pydicom
 import pytest
 from django.test import Client
-from serve_pictures import dicom, disc, png
+from serve_pictures import dicom, disc, png, zipped
 
 from secondread.serve.audit.models import AuditEvent
 from secondread.serve.dicom.structured import finding_code
@@ -76,13 +77,15 @@ def test_several_findings_and_doubt_are_valid_too(
 @NEEDS
 def test_names_in_other_letters_are_written(as_alice: Client, bundles: list[Any], submit: Any, tmp_path: Path) -> None:
     read = submit(as_alice, bundles[1], png(disc()))
-    told = read.result | {"probabilities": {"covid-19": 0.9, "肺炎": 0.2, "Lungenentzündung": 0.1}}
+    chances = {"covid-19": 0.9, "肺炎": 0.2, "Lungenentzündung": 0.1, "cyst\\mass": 0.1, "a\tb": 0.1}
+    told = read.result | {"probabilities": chances}
     Read.objects.filter(id=read.id).update(decision="covid-19", result=told)
     content = both(as_alice, read)["report"]
     assert faults(content, tmp_path) == []
     shown = str(pydicom.dcmread(io.BytesIO(content)))
     assert "'肺炎'" in shown
     assert "'Lungenentzündung'" in shown
+    assert "'cyst/mass'" in shown
 
 
 def test_the_report_says_what_read_what(as_alice: Client, bundle: Any, submit: Any) -> None:
@@ -97,6 +100,15 @@ def test_the_report_says_what_read_what(as_alice: Client, bundle: Any, submit: A
     (series,) = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
     assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == tags["SOPInstanceUID"]
     assert both(as_alice, read) == both(as_alice, read)
+
+
+def test_objects_say_of_which_clock_their_times_are(as_alice: Client, bundle: Any, submit: Any) -> None:
+    read = submit(as_alice, bundle)
+    for content in both(as_alice, read).values():
+        made = pydicom.dcmread(io.BytesIO(content))
+        for day, time in ((made.ContentDate, made.ContentTime), (made.InstanceCreationDate, made.InstanceCreationTime)):
+            moment = datetime.strptime(f"{day}{time}{made.TimezoneOffsetFromUTC}", "%Y%m%d%H%M%S%z")
+            assert moment == read.finished.replace(microsecond=0)
 
 
 def test_a_report_about_a_picture_refers_to_the_capture(as_alice: Client, bundle: Any, submit: Any) -> None:
@@ -119,7 +131,9 @@ def test_sides_are_those_of_the_image_or_unknown(
     assert pydicom.dcmread(io.BytesIO(made["report"])).Modality == "SR"
 
 
-@pytest.mark.parametrize(("keeps", "number"), [(False, None), (True, "P-7"), (True, ""), (True, "7\0 8")])
+@pytest.mark.parametrize(
+    ("keeps", "number"), [(False, None), (True, "P-7"), (True, ""), (True, "7\0 8"), (True, "A\\B")]
+)
 def test_a_study_is_of_one_patient(
     keeps: bool, number: str | None, as_alice: Client, bundle: Any, submit: Any, settings: Any
 ) -> None:
@@ -130,9 +144,27 @@ def test_a_study_is_of_one_patient(
         image = dicom(disc(60 + at), SOPInstanceUID=f"1.2.3.4.5.{at}", PatientID=number or "")
         for content in both(as_alice, submit(as_alice, bundle, image)).values():
             made = pydicom.dcmread(io.BytesIO(content))
-            found.add((made.StudyInstanceUID, made.PatientID))
+            written = made.PatientID
+            found.add((made.StudyInstanceUID, written if isinstance(written, str) else "\\".join(written)))
     ((_, patient),) = found
     assert patient.startswith("SR-") if number is None else patient == number.replace("\0", "")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_image_sent_again_after_uids_are_kept_reaches_its_study(
+    packed: bool, as_alice: Client, bundle: Any, submit: Any, settings: Any
+) -> None:
+    """The first thing to try once the setting is made, and the archive has the pseudonymous report already."""
+    image = dicom(disc(58), PatientID="P-7")
+    first = submit(as_alice, bundle, image)
+    before = pydicom.dcmread(io.BytesIO(both(as_alice, first)["report"]))
+    settings.KEEP_UIDS = True
+    again = submit(as_alice, bundle, zipped({"x.dcm": image}) if packed else image)
+    after = pydicom.dcmread(io.BytesIO(both(as_alice, again)["report"]))
+    assert again.id == first.id
+    assert (after.StudyInstanceUID, after.PatientID) == ("1.2.3.4", "P-7") != (before.StudyInstanceUID, "P-7")
+    assert after.SOPInstanceUID != before.SOPInstanceUID
+    assert both(as_alice, again) == both(as_alice, submit(as_alice, bundle, image))
 
 
 @pytest.mark.skipif(not shutil.which("dcm2pnm"), reason="dcm2pnm (dcmtk) is not installed")

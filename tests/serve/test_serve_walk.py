@@ -312,3 +312,15 @@ def test_model_pages_and_download(
     packed = tmp_path / "bundle.zip"
     packed.write_bytes(b"".join(as_alice.get(f"/models/{bundle.sha256}/download")))
     assert Bundle.open(packed, threads=1).sha256 == bundle.sha256
+
+
+def test_a_name_in_an_archive_is_kept_without_its_folders(
+    as_alice: Client, alice: User, bundle: RegisteredBundle
+) -> None:
+    """Some systems write backslashes between them, and patients' names on them."""
+    User.objects.filter(pk=alice.pk).update(keep_names=True)
+    packed = zipped({"Doe^Jane\\1\\scan\n\u202e1.png": png(disc(44)), "Roe/2.png": png(disc(45))})
+    body = {"bundle": bundle.sha256, "image": SimpleUploadedFile("x.zip", packed)}
+    answer = as_alice.post("/read/", body, HTTP_ACCEPT="application/json")
+    assert [read["label"] for read in answer.json()["reads"]] == ["scan1.png", "2.png"]
+    assert set(StoredImage.objects.values_list("name", flat=True)) == {"scan1.png", "2.png"}

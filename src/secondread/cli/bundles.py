@@ -101,9 +101,10 @@ def _table(path: Path | None, columns: list[str]) -> Iterator[Callable[[dict[str
     import tempfile
     from shutil import copyfileobj
 
-    from secondread.core.files import atomic_path
+    from secondread.core.files import atomic_path, check_writable
     from secondread.models.bundle.reading import in_columns
 
+    check_writable(path)
     letters: dict[str, Any] = {
         "encoding": "utf8",
         "errors": "backslashreplace",

@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -43,6 +44,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise BadData(f"cannot write {path}: {why_unwritten(error, path)}") from error
+
+
+def check_writable(path: Path) -> None:
+    """Raise `BadData` where a file could not be written: asked before the work whose result it is to hold."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
     except OSError as error:
         raise BadData(f"cannot write {path}: {why_unwritten(error, path)}") from error
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from secondread.core.errors import WrongRequest
 from secondread.core.files import write_json
-from secondread.core.processors import cores
+from secondread.core.processors import threads_of
 from secondread.core.progress import say
 from secondread.core.studydir import StudyDir
 from secondread.core.tables import read_table
@@ -72,7 +72,7 @@ def bench(
     seconds of native eager over those of the engine at the same batch. Without checkpoints only the bundle is timed.
     `attrs["left"]` of the table: the files that the next report of the study draws.
     """
-    threads = threads or cores()
+    threads = threads_of(threads)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -135,6 +135,7 @@ def _decoded(job: _Job) -> Iterator[tuple[int, NDArray[np.uint8]]]:
 def _raise_first(outcomes: Sequence[str | Crash], job: _Job) -> None:
     for outcome in outcomes:
         if isinstance(outcome, Crash):
-            raise BadData(f"one of {job.items[0].row_id} … {job.items[-1].row_id} brings the decoder down")
+            done = "takes more memory than this machine has" if outcome.of_memory else "brings the decoder down"
+            raise BadData(f"one of {job.items[0].row_id} … {job.items[-1].row_id} {done}")
         if outcome:
             raise BadData(f"the pixel cache cannot be made: {outcome}")

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.connection import wait
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
 from secondread.core.processors import cores
@@ -25,8 +26,16 @@ Result = TypeVar("Result")
 FEW = 48
 
 
+KILLED = -9
+"""Exit code of a process that was ended by SIGKILL: no decoder does that to itself, a system short of memory does."""
+
+
+@dataclass(frozen=True)
 class Crash:
     """Stands where the result of an item would be that brought its process down."""
+
+    of_memory: bool = False
+    """Whether the system ended the process, which it does for want of memory."""
 
 
 def in_processes(
@@ -82,13 +91,43 @@ def _die_with_parent() -> None:
 
 def _taken_apart(function: Callable[[Sequence[Item]], Sequence[Result]], part: Sequence[Item]) -> list[Result | Crash]:
     """The results of a chunk of which an item may be deadly: halves, each in a process of its own."""
+    if len(part) == 1:
+        return [_alone(function, part)]
     try:
         return list(next(_pooled(function, {0: part}, 1))[1])
     except BrokenProcessPool:
-        if len(part) == 1:
-            return [Crash()]
         middle = len(part) // 2
         return _taken_apart(function, part[:middle]) + _taken_apart(function, part[middle:])
+
+
+def _alone(function: Callable[[Sequence[Item]], Sequence[Result]], one: Sequence[Item]) -> Result | Crash:
+    """The result of one item by a process whose end can be asked for."""
+    spawning = multiprocessing.get_context("spawn")
+    receiver, sender = spawning.Pipe(duplex=False)
+    process = spawning.Process(target=_answer, args=(function, one, sender), daemon=True)
+    with _without_main():
+        process.start()
+    sender.close()
+    try:
+        result, error = receiver.recv()
+    except EOFError:
+        process.join()
+        return Crash(of_memory=process.exitcode == KILLED)
+    finally:
+        receiver.close()
+    process.join()
+    if error is not None:
+        raise error
+    found: Result = result
+    return found
+
+
+def _answer(function: Callable[[Any], Any], one: Sequence[Any], sender: Connection) -> None:
+    _die_with_parent()
+    try:
+        sender.send((function(one)[0], None))
+    except Exception as error:
+        sender.send((None, error))
 
 
 @contextmanager

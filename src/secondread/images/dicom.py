@@ -11,6 +11,7 @@ import warnings
 
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from secondread.images.decode_types import Decoded, DecodePolicy, FileFacts, Refusal
 from secondread.images.dicom_frame import SYNTAXES, Shape, decode_frame
@@ -86,7 +87,8 @@ def kept_tags(dataset: Dataset) -> dict[str, str]:
     for name in KEPT_TAGS:
         value = dataset.get(name)
         if value not in (None, ""):
-            found[name] = " ".join(str(value).split())[:64]
+            written = "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value)  # as in the file
+            found[name] = " ".join(written.split())[:64]
     return found
 
 

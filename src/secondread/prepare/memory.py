@@ -27,6 +27,9 @@ from secondread.prepare.small import SmallPictures
 
 VERSION = 1
 CHUNK = 64
+CRASH = {"refused": "crash", "reason": "the file brings its decoder down"}
+OUT_OF_MEMORY = {"refused": "too_large", "reason": "decoding it takes more memory than this machine had"}
+"""Of the machine as it was then, so not remembered: a later audit may have more."""
 STRETCH = 4096
 """Images whose measurements are written together (their small pictures are 67 MB)."""
 
@@ -76,6 +79,10 @@ class _Known:
             self.tables.append(facts)
             self.pictures.append(small)
 
+    def forget_want_of_memory(self) -> None:
+        for table in self.tables:
+            table.loc[table["reason"] == OUT_OF_MEMORY["reason"], "content_id"] = ""
+
 
 def measured(rows: pd.DataFrame, root: Path, folder: Path, frames: Frames) -> Measured:
     """Measure the rows' images on all cores, except those that the folder remembers."""
@@ -83,6 +90,7 @@ def measured(rows: pd.DataFrame, root: Path, folder: Path, frames: Frames) -> Me
     known = _Known()
     for table in sorted(folder.glob(f"{stem}*.parquet")):
         known.add(table, table.with_suffix(".npy"))
+    known.forget_want_of_memory()
     facts, ids = known.facts, rows["content_id"]
     new = rows[ids.notna() & ~ids.isin(facts["content_id"])].drop_duplicates("content_id")
     if len(new):
@@ -143,7 +151,7 @@ class _Stretch:
             self.facts[place] = result.facts
             self.pictures[place] = result.small
         else:
-            self.facts[place] = {"refused": "crash", "reason": "the file brings its decoder down"}
+            self.facts[place] = OUT_OF_MEMORY if result.of_memory else CRASH
         self.left -= 1
         return not self.left
 

@@ -52,7 +52,7 @@ class Seen:
 
 def look(jobs: Sequence[Job]) -> list[Seen]:
     """Measure files; a refused one has `refused` (the code) and `reason` and nothing else."""
-    return [_look(_decoded(job)) for job in jobs]
+    return [_measured(job) for job in jobs]
 
 
 def look_inside(npz: Path, places: Mapping[int, int]) -> Iterator[tuple[int, Seen]]:
@@ -62,6 +62,13 @@ def look_inside(npz: Path, places: Mapping[int, int]) -> Iterator[tuple[int, See
             yield places[index], _look(decode_entry(entry))
         except Refusal as refusal:
             yield places[index], _look(refusal)
+
+
+def _measured(job: Job) -> Seen:
+    try:
+        return _look(_decoded(job))
+    except MemoryError:  # measuring takes a few times what decoding does
+        return _look(Refusal("too_large", "the image does not fit into memory"))
 
 
 def _decoded(job: Job) -> Decoded | Refusal:

@@ -31,6 +31,9 @@ class Limits:
     uploads: int = 6
     """Requests that one web process takes in at the same moment."""
     lease_seconds: int = 30
+    """Silence of a worker after which its read goes to another."""
+    read_seconds: int = 600
+    """Longest time one reading may take; a worker that needs more is taken to hang."""
     attempts: int = 3
     """Times a read is begun before it is given up."""
     wait_seconds: int = 20

@@ -72,7 +72,6 @@ def _prepare(bundles: list[Path]) -> None:
     """Bring the database up to date and enter the bundles. Raises `Absent` for a database that cannot be used."""
     import django
     from django.core.exceptions import ImproperlyConfigured
-    from django.core.management import call_command
     from django.db import DatabaseError
 
     try:
@@ -85,16 +84,9 @@ def _prepare(bundles: list[Path]) -> None:
     except OSError as error:
         raise WrongRequest(f"the data folder cannot be used: {error}") from error
     try:
-        from secondread.serve.charset import refuse_narrow_letters
-        from secondread.serve.newer import refuse_newer_database
+        from secondread.serve.preparing import prepared
 
-        refuse_narrow_letters()
-        refuse_newer_database()
-        call_command("migrate", verbosity=0, interactive=False)
-        call_command("createcachetable", verbosity=0)
-        from secondread.serve.bundles.register import register
-
-        for row in register(bundles):
+        for row in prepared(bundles):
             if not row.active:
                 print(f"secondread: {row.name} is not offered: an operator withdrew it", file=sys.stderr)
     except DatabaseError as error:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from secondread.core.errors import WrongRequest
 from secondread.core.files import sha256_of_bytes
-from secondread.core.processors import cores
+from secondread.core.processors import threads_of
 from secondread.images.decode import (
     DECODER_VERSION,
     Decoded,
@@ -68,12 +68,12 @@ class Bundle:
         """Open a folder or zip; every digest, the graph and its answers to the reference images are checked.
 
         `threads`: of one run; all cores when not given. Raises `WrongRequest` with the reason for anything that is not
-        a whole, unchanged bundle, `Absent` for an engine that is not installed.
+        a whole, unchanged bundle and for threads that no engine can start, `Absent` for one that is not installed.
         """
+        threads = threads_of(threads)
         card, files = sealed_files(Path(path))
         check_graph(files[MODEL])
         arrays = _arrays_of(files.pop(REFERENCE))
-        threads = threads or cores()
         model = files.pop(MODEL)
         session = session_of(model, threads)
         _check_interface(card, session)

@@ -86,6 +86,7 @@ class LimitsOut(Schema):
     waiting: int
     uploads: int
     lease_seconds: int
+    read_seconds: int
     attempts: int
     wait_seconds: int
 

@@ -10,13 +10,15 @@ from django.db import models
 from secondread.serve.accounts.models import User
 
 NOBODY, EVERYONE, CHOSEN = "nobody", "everyone", "chosen"
+MOST_LETTERS = 200
+"""Of a name here; the card has the whole."""
 
 
 class RegisteredBundle(models.Model):
     """A bundle, known by its digest: a changed file is another bundle, and old reads keep pointing at this one."""
 
     sha256: models.CharField[str, str] = models.CharField(max_length=64, primary_key=True)
-    name: models.CharField[str, str] = models.CharField(max_length=200)
+    name: models.CharField[str, str] = models.CharField(max_length=MOST_LETTERS)
     path: models.CharField[str, str] = models.CharField(max_length=1000)
     card: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField()
     active: models.BooleanField[bool, bool] = models.BooleanField(default=True)

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 
 from secondread.models.bundle import Bundle
-from secondread.serve.bundles.models import RegisteredBundle
+from secondread.serve.bundles.models import MOST_LETTERS, RegisteredBundle
 
 
 def register(paths: list[Path]) -> list[RegisteredBundle]:
@@ -23,7 +23,7 @@ def register(paths: list[Path]) -> list[RegisteredBundle]:
         withdrawn = set(RegisteredBundle.objects.filter(withdrawn=True).values_list("sha256", flat=True))
         registered = []
         for position, (path, bundle) in enumerate(opened):
-            values = {"name": bundle.card.name, "path": str(path), "card": bundle.card.to_json(),
+            values = {"name": bundle.card.name[:MOST_LETTERS], "path": str(path), "card": bundle.card.to_json(),
                       "active": bundle.sha256 not in withdrawn, "position": position}  # fmt: skip
             registered.append(RegisteredBundle.objects.update_or_create(sha256=bundle.sha256, defaults=values)[0])
     return registered

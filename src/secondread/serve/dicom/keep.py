@@ -40,7 +40,7 @@ def kept(tags: dict[str, str]) -> dict[str, str]:
         value = tags.get(name, "").strip().upper()
         if value in words:
             found[name] = value
-    directions = re.findall(r"[A-Z]+", tags.get("PatientOrientation", "").upper())  # `['L', 'F']`, as pydicom prints it
+    directions = re.findall(r"[A-Z]+", tags.get("PatientOrientation", "").upper())
     if len(directions) == 2 and all(map(_points_somewhere, directions)):
         found["PatientOrientation"] = "\\".join(directions)
     if SOP_CLASSES.fullmatch(tags.get("SOPClassUID", "")):

@@ -20,6 +20,7 @@ from pydicom.uid import UID, SecondaryCaptureImageStorage
 
 from secondread.serve.dicom.captions import with_caption
 from secondread.serve.dicom.keep import UUID_ROOT
+from secondread.serve.dicom.moments import stamp
 from secondread.serve.dicom.structured import UNICODE, structured_report
 from secondread.serve.reads.models import Read
 from secondread.serve.reads.pixels import StoredPixels
@@ -54,13 +55,16 @@ def to_bytes(dataset: Dataset) -> bytes:
 
 
 def derived_uid(read: Read, purpose: str) -> str:
-    """A UID that depends on the read and the purpose alone (PS3.5 B.2)."""
-    return UUID_ROOT + str(uuid.uuid5(read.id, purpose).int)
+    """A UID that depends on the read and the purpose alone (PS3.5 B.2); of an image whose study became known later, on
+    that too: an archive that has the object of the pseudonymous study would not take the same UID again."""
+    facts = read.image.facts
+    study = f" {facts['tags'].get('StudyInstanceUID', '')}" if facts.get("identified") else ""
+    return UUID_ROOT + str(uuid.uuid5(read.id, purpose + study).int)
 
 
 def _capture(read: Read, stored: StoredPixels) -> Dataset:
     shown, heated = picture_with_heat(read, stored, LONGEST)
-    tags, moment = read.image.facts.get("tags", {}), read.finished or read.created
+    tags = read.image.facts.get("tags", {})
     laterality = tags.get("Laterality") or tags.get("ImageLaterality")
     made: Dataset = SCImage(
         pixel_array=with_caption(_in_colour(shown if heated is None else heated), read),
@@ -80,11 +84,7 @@ def _capture(read: Read, stored: StoredPixels) -> Dataset:
     )  # fmt: skip
     made.PatientOrientation = _orientation(tags)
     made.SpecificCharacterSet = UNICODE
-    made.ContentDate, made.ContentTime = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
-    made.InstanceCreationDate, made.InstanceCreationTime = made.ContentDate, made.ContentTime
-    made.DateOfSecondaryCapture, made.TimeOfSecondaryCapture = made.ContentDate, made.ContentTime
-    for equipment in made.get("ContributingEquipmentSequence", []):
-        equipment.ContributionDateTime = moment.strftime("%Y%m%d%H%M%S")
+    stamp(made, read)
     made.SeriesDescription = "secondread: attention map, not lesion borders"
     made.ImageComments = read.bundle.card["intended_use"][:1024]
     made.BurnedInAnnotation = "YES"  # our own caption

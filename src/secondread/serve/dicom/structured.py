@@ -24,8 +24,9 @@ from pydicom.sr.codedict import codes
 
 from secondread.core.version import __version__
 from secondread.serve.dicom.keep import UUID_ROOT, pseudonym_uid
+from secondread.serve.dicom.moments import stamp
 from secondread.serve.reads.models import Read
-from secondread.serve.reads.words import Bar, spoken, verdict_of
+from secondread.serve.reads.words import Bar, verdict_of
 
 PRIVATE = "99SECONDREAD"
 PRESENCE = CodedConcept("705057003", "SCT", "Presence")
@@ -62,7 +63,7 @@ def structured_report(read: Read, source: Dataset, series_uid: str, uid: str) ->
     tags = read.image.facts.get("tags", {})
     device = DeviceObserverIdentifyingAttributes(
         uid=UUID_ROOT + str(int(read.bundle_id[:32], 16)), name="secondread", manufacturer_name="secondread",
-        model_name=read.bundle.name[:64], serial_number=read.bundle_id[:64],
+        model_name=_written(read.bundle.name)[:64], serial_number=read.bundle_id[:64],
     )  # fmt: skip
     content = MeasurementReport(
         observation_context=ObservationContext(
@@ -77,11 +78,7 @@ def structured_report(read: Read, source: Dataset, series_uid: str, uid: str) ->
         instance_number=1, manufacturer="secondread", is_complete=True,
     )  # fmt: skip
     report.SpecificCharacterSet = UNICODE
-    moment = read.finished or read.created
-    report.ContentDate, report.ContentTime = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
-    report.InstanceCreationDate, report.InstanceCreationTime = report.ContentDate, report.ContentTime
-    for equipment in report.get("ContributingEquipmentSequence", []):
-        equipment.ContributionDateTime = moment.strftime("%Y%m%d%H%M%S")
+    stamp(report, read)
     report.SeriesDescription = f"secondread: {read.bundle.card['intended_use']}"[:64]
     return report
 
@@ -94,14 +91,19 @@ def finding_code(name: str) -> CodedConcept:
     code = plain.replace(" ", "_").upper()
     if plain != name.lower() or len(code) > MOST_LETTERS:  # cut, or written in other letters: two may look the same
         code = f"{code[:7]}_{hashlib.sha256(name.encode()).hexdigest()[:8].upper()}".lstrip("_")
-    return CodedConcept(code, PRIVATE, name[:64])
+    return CodedConcept(code, PRIVATE, _written(name)[:64])
+
+
+def _written(name: str) -> str:
+    """A name as DICOM text may hold it: a backslash would part it into two values."""
+    return "".join(sign if sign.isprintable() else " " for sign in name).replace("\\", "/")
 
 
 def _group(read: Read, bar: Bar, source: Dataset) -> MeasurementsAndQualitativeEvaluations:
     algorithm = _algorithm(read, bar)
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
-            uid=pseudonym_uid(f"{read.id} {bar.name}"), identifier=f"{spoken(bar.name)} {read.id}"
+            uid=pseudonym_uid(f"{read.id} {bar.name}"), identifier=f"{_written(bar.name)} {read.id}"
         ),
         finding_type=finding_code(bar.name),
         algorithm_id=algorithm,
@@ -131,7 +133,7 @@ def _algorithm(read: Read, bar: Bar) -> AlgorithmIdentification:
     if bar.band is not None:
         parameters.append(f"uncertain={bar.band[0]:.6f}..{bar.band[1]:.6f}")
     return AlgorithmIdentification(
-        name=read.bundle.name[:64],
+        name=_written(read.bundle.name)[:64],
         version=read.bundle_id[:16],
         parameters=parameters,
         family=codes.DCM.ArtificialIntelligence,

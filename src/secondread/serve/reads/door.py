@@ -32,7 +32,7 @@ from secondread.serve.reads.archive import is_zip
 from secondread.serve.reads.bells import WORK, ring
 from secondread.serve.reads.models import Read, State, StoredImage
 from secondread.serve.reads.places import OutOfSpace, image_path, on_disk, put_in_place
-from secondread.serve.reads.streaming import StreamedFile
+from secondread.serve.reads.streaming import StreamedFile, bare_name
 from secondread.serve.statements import Select, Slot, Update, insert, loaded
 
 LEAST_FREE = 4 << 20
@@ -89,7 +89,7 @@ def take_in(
         with on_disk():
             known = _known(user, [file.content_id for file in files])
             for file in files:
-                if file.content_id in known and image_path(known[file.content_id].id).exists():
+                if file.content_id in known and _is_whole(known[file.content_id]):
                     taken.append(Taken(file.name or "image", file.content_id))
                 else:
                     _take_file(file, offer, taken, entered)
@@ -123,7 +123,7 @@ def _take_file(file: StreamedFile, offer: Offer, taken: list[Taken], entered: En
         entered.refused.append((label, refusal.code, refusal.reason))
         return
     for entry in entries or []:
-        name = label if entry is None else entry.rsplit("/", 1)[-1]
+        name = label if entry is None else bare_name(entry)  # without its folders, which may be called after patients
         if len(taken) + len(entered.refused) >= settings.LIMITS.files:
             entered.refused.append((name, "too_many_files", f"at most {settings.LIMITS.files} images at once"))
             continue
@@ -160,6 +160,7 @@ def _enter(request: HttpRequest, user: User, bundle: RegisteredBundle, taken: li
                 else:
                     _uncharge(user, item.stored_bytes)
                     _restore(image, placed)
+                    _identify(image, item)
                     read = _queued(image, bundle, entered.batch)
                 entered.reads.append((item.label, read))
             if len(entered.reads) > 1:
@@ -191,6 +192,24 @@ def _restore(image: StoredImage, placed: dict[str, StoredImage]) -> None:
     new = placed.get(image.content_id)
     if new is not None and new is not image and not image_path(image.id).exists():
         put_in_place(image_path(new.id), image_path(image.id))
+
+
+def _is_whole(image: StoredImage) -> bool:
+    """Whether its file is there and its patient known where this site keeps who that is."""
+    return image_path(image.id).exists() and not _lacks_patient(image)
+
+
+def _lacks_patient(image: StoredImage) -> bool:
+    """Of an image that came before the site was told to keep UIDs and numbers."""
+    tags = image.facts.get("tags", {}) if settings.KEEP_UIDS else {}
+    return bool(tags) and "PatientID" not in tags
+
+
+def _identify(image: StoredImage, item: Taken) -> None:
+    """Reports about a known image reach its study once it was sent to a site that keeps UIDs."""
+    if item.facts and _lacks_patient(image):
+        image.facts = item.facts | {"identified": True}
+        StoredImage.objects.filter(pk=image.pk).update(facts=image.facts)
 
 
 def _remove(images: Iterable[StoredImage]) -> None:

@@ -14,7 +14,7 @@ from secondread.serve.reads.models import Read
 
 COLUMNS = ["id", "file", "content_id", "status", "reason", "decision", "probabilities", "bundle", "bundle_name",
            "created", "finished", "seconds", "agrees", "truth"]  # fmt: skip
-CHUNK = 500
+TOGETHER = 500
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -64,8 +64,8 @@ def json_lines(which: list[uuid.UUID]) -> Iterator[str]:
 def _whole(which: list[uuid.UUID]) -> Iterator[Read]:
     """These reads in their order, some at a time; what was deleted meanwhile is left out."""
     whole = Read.objects.select_related("image", "bundle", "feedback").defer("heat", "bundle__card")
-    for at in range(0, len(which), CHUNK):
-        some = which[at : at + CHUNK]
+    for at in range(0, len(which), TOGETHER):
+        some = which[at : at + TOGETHER]
         found = whole.in_bulk(some)
         yield from (found[identifier] for identifier in some if identifier in found)
 

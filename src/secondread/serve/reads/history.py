@@ -17,7 +17,7 @@ from secondread.serve.accounts.models import User
 from secondread.serve.bundles.models import RegisteredBundle
 from secondread.serve.pages.fields import Digest, typed
 from secondread.serve.reads.models import Read, State
-from secondread.serve.reads.own import first_of
+from secondread.serve.reads.own import first_of, older_than
 
 PAGE = 24
 COUNT_UP_TO = 1000
@@ -96,8 +96,7 @@ def _spellings(word: str) -> set[str]:
 def page(user: User, search: Search) -> Page:
     reads = found(user, search)
     if search.after:
-        moment, identifier = search.after
-        reads = reads.filter(Q(created__lt=moment) | Q(created=moment, id__lt=identifier), created__lte=moment)
+        reads = older_than(reads, *search.after)
     some = first_of(reads, PAGE + 1)
     shown = some[:PAGE]
     following = f"{shown[-1].created.isoformat()}~{shown[-1].id}" if len(some) > PAGE else ""

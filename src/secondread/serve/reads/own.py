@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from functools import cache
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest
 
 from secondread.serve.accounts.models import User
@@ -35,6 +36,11 @@ def first_of(reads: QuerySet[Read], most: int) -> list[Read]:
     which = list(reads.values_list("id", flat=True)[:most])
     whole = Read.objects.select_related("image", "bundle", "feedback").defer("heat", "bundle__card").in_bulk(which)
     return [whole[identifier] for identifier in which if identifier in whole]
+
+
+def older_than(reads: QuerySet[Read], moment: datetime, identifier: uuid.UUID) -> QuerySet[Read]:
+    """What follows the read of that moment in a list with the newest first."""
+    return reads.filter(Q(created__lt=moment) | Q(created=moment, id__lt=identifier), created__lte=moment)
 
 
 def own_read(user: User, identifier: uuid.UUID) -> Read:

@@ -1,20 +1,21 @@
 """The read row is the queue: claimed, finished and given back by conditional updates that every database has.
 
-A worker owns a read while (state, worker, attempt) say so and its lease lasts. It may die at any instant: the lease
-runs out and the next one claims the row. Whoever lost a row cannot write to it any more.
+A worker owns a read while (state, worker, attempt) say so and its lease lasts, which it renews while it reads (see
+pulse.py). It may die at any instant: the lease runs out and the next one claims the row. Whoever lost a row cannot
+write to it any more.
 """
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache, reduce
 from operator import or_
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, F, Q, Value
+from django.db.models import Count, F, Q, QuerySet, Value
 from django.utils import timezone
 
 from secondread.serve.reads.models import PENDING, Read, State
@@ -51,11 +52,16 @@ def claim(worker: str, bundles: list[str]) -> Read | None:
             given_up = Read.objects.filter(_free(now), id=read.id, attempt=read.attempt)
             given_up.update(state=State.FAILED, reason=POISON, finished=now, lease_until=None)
             continue
-        lease = now + timedelta(seconds=settings.LIMITS.lease_seconds)
-        if TAKE(id=read.id, attempt=read.attempt, now=now, worker=worker, lease=lease) == 1:
+        if TAKE(id=read.id, attempt=read.attempt, now=now, worker=worker, lease=_lease_from(now)) == 1:
             read.state, read.worker, read.attempt = State.RUNNING, worker, read.attempt + 1
             return read
     return None
+
+
+def renew(read: Read) -> bool:
+    """Lengthen the lease of a read in hand, unless it was lost to another worker, ended or deleted meanwhile."""
+    lease = _lease_from(timezone.now())
+    return RENEW(id=read.id, worker=read.worker, attempt=read.attempt, lease=lease) == 1
 
 
 def finish(read: Read, outcome: Result) -> bool:
@@ -94,12 +100,21 @@ def waiting() -> int:
     return found[0] if found else 0
 
 
+def _lease_from(now: datetime) -> datetime:
+    return now + timedelta(seconds=settings.LIMITS.lease_seconds)
+
+
 def _free(now: Any) -> Q:
     return Q(state=State.QUEUED) | Q(state=State.RUNNING, lease_until__lt=now)
 
 
 def _slot(field: str, name: str = "") -> Slot:
     return Slot(name or field, Read, field)
+
+
+def _held() -> QuerySet[Read]:
+    """The read that a worker owns."""
+    return Read.objects.filter(id=_slot("id"), state=State.RUNNING, worker=_slot("worker"), attempt=_slot("attempt"))
 
 
 @cache
@@ -119,10 +134,9 @@ TAKE = Update(
     lambda: Read.objects.filter(_free(_slot("lease_until", "now")), id=_slot("id"), attempt=_slot("attempt")),
     state=State.RUNNING, worker=_slot("worker"), attempt=F("attempt") + 1, lease_until=_slot("lease_until", "lease"),
 )  # fmt: skip
+RENEW = Update(_held, lease_until=_slot("lease_until", "lease"))
 FINISH = Update(
-    lambda: Read.objects.filter(
-        id=_slot("id"), state=State.RUNNING, worker=_slot("worker"), attempt=_slot("attempt")
-    ),
+    _held,
     state=_slot("state"), reason=_slot("reason"), decision=_slot("decision"), result=_slot("result"),
     heat=_slot("heat"), finished=_slot("finished"), lease_until=None,
 )  # fmt: skip

@@ -97,7 +97,7 @@ def streamed_body(request: HttpRequest, name: str) -> StreamedFile | None:
     Raises `EOFError` when the body is shorter than was announced, and `OutOfSpace`.
     """
     length, handler = int(request.META.get("CONTENT_LENGTH") or 0), StreamingHandler(request)
-    handler.new_file("body", _bare(name), request.content_type, length)
+    handler.new_file("body", bare_name(name), request.content_type, length)
     try:
         while chunk := request.read(handler.chunk_size):
             handler.receive_data_chunk(chunk, handler.size)
@@ -115,7 +115,7 @@ def streamed_body(request: HttpRequest, name: str) -> StreamedFile | None:
     return handler.file_complete(handler.size)
 
 
-def _bare(name: str) -> str:
+def bare_name(name: str) -> str:
     """The last part of a path, without what cannot be shown; forms' names are so cleaned by Django."""
     last = "".join(sign for sign in name.replace("\\", "/").rsplit("/", 1)[-1] if sign.isprintable()).strip()
     return "image" if last in ("", ".", "..") else last

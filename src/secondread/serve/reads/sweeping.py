@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,8 +30,7 @@ def sweep(age: float = AGE, turn: int | None = None) -> int:
     removed = 0
     for path in settings.FOLDER.incoming.iterdir():
         removed += _remove_if_older(path, age)
-    folders = range(FOLDERS) if turn is None else range(turn % TURNS, FOLDERS, TURNS)
-    for group in _in_groups([settings.FOLDER.images / f"{number:02x}" for number in folders]):
+    for group in groups_of_images(range(FOLDERS) if turn is None else range(turn % TURNS, FOLDERS, TURNS)):
         known = set(StoredImage.objects.filter(id__in=list(group)).values_list("id", flat=True))
         for identifier, path in group.items():
             if identifier not in known:
@@ -43,9 +42,17 @@ def sweep(age: float = AGE, turn: int | None = None) -> int:
     return removed
 
 
+def older_than_an_upload(path: Path, age: float = AGE) -> bool:
+    """Whether a file would have its row, if it ever was to get one; False for one that is gone."""
+    try:
+        return time.time() - path.stat().st_mtime >= age
+    except OSError:
+        return False
+
+
 def _remove_if_older(path: Path, age: float) -> int:
     try:
-        if time.time() - path.stat().st_mtime < age:
+        if not older_than_an_upload(path, age):
             return 0
         path.unlink()
     except OSError:  # gone by now, or a folder, which is nothing of ours
@@ -53,10 +60,11 @@ def _remove_if_older(path: Path, age: float) -> int:
     return 1
 
 
-def _in_groups(folders: list[Path]) -> Iterator[dict[uuid.UUID, Path]]:
-    for inner in folders:
+def groups_of_images(folders: Iterable[int] = range(FOLDERS)) -> Iterator[dict[uuid.UUID, Path]]:
+    """Files of images by their identifiers, some hundred at a time."""
+    for number in folders:
         group = {}
-        for path in inner.glob(f"*{SUFFIX}"):
+        for path in (settings.FOLDER.images / f"{number:02x}").glob(f"*{SUFFIX}"):
             try:
                 group[uuid.UUID(path.stem)] = path
             except ValueError:

@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import socket
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 
 import django
 from django.db.backends.signals import connection_created
+
+from secondread.core.errors import SecondreadError
 
 log = logging.getLogger("secondread.worker")
 
@@ -26,18 +29,20 @@ COURTESY = 5
 
 
 class Desk:
-    """The loop of one worker."""
+    """The loop of one worker. Raises `WrongRequest` for a database that is not that of the data folder."""
 
     def __init__(self, name: str, threads: int) -> None:
         from django.conf import settings
 
         from secondread.serve.bundles.shelf import Shelf
         from secondread.serve.reads.bells import WORK, Listener
+        from secondread.serve.reads.pulse import Pulse
         from secondread.serve.reads.sweeping import TURNS
 
         self.name = name
         self.shelf = Shelf(threads)
         self.listener = Listener(settings.FOLDER.bells, WORK)
+        self.pulse = Pulse(name)
         self.stopping = False
         self.reported = self.swept = float("-inf")
         self.turn = random.randrange(TURNS)  # so that workers sweep different folders
@@ -50,11 +55,14 @@ class Desk:
         from django.db import Error, close_old_connections, connection
 
         fresh = True
+        self.pulse.start()
         while not self.stopping:
             try:
                 if fresh:
+                    from secondread.serve.reads.belonging import refuse_strange_database
                     from secondread.serve.reads.queue import give_back
 
+                    refuse_strange_database()
                     give_back(self.name)
                     fresh = False
                 self._duties()
@@ -66,7 +74,6 @@ class Desk:
                 connection.close()
                 fresh = True  # what was held is given back once the database answers
                 time.sleep(0.5)
-        self.listener.close()
 
     def _duties(self) -> None:
         """What has to be done now and then: report which bundles work here, sweep."""
@@ -99,7 +106,8 @@ class Desk:
         read = claim(self.name, self.shelf.ready())
         if read is None:
             return False
-        outcome = self._outcome(read)
+        with self.pulse.of(read):
+            outcome = self._outcome(read)
         if finish(read, outcome):
             ring(settings.FOLDER.bells, RESULT, read.id)
         else:
@@ -145,7 +153,13 @@ def main(arguments: list[str] | None = None) -> None:
     desk = Desk(chosen.name, chosen.threads)
     signal.signal(signal.SIGTERM, desk.stop)
     signal.signal(signal.SIGINT, desk.stop)
-    desk.work()
+    try:
+        desk.work()
+    except SecondreadError as error:
+        log.error("%s", error)
+        sys.exit(error.exit_code)
+    finally:
+        desk.listener.close()
 
 
 if __name__ == "__main__":

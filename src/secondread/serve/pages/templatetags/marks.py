@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from django import template
 
+from secondread.serve.bundles.models import RegisteredBundle
 from secondread.serve.reads.words import engine, percent, spoken, warnings
 
 register = template.Library()
@@ -46,3 +48,10 @@ def number(value: Any) -> str:
 def as_json(value: Any) -> str:
     """For data attributes; the template escapes it."""
     return json.dumps(value)
+
+
+@register.filter
+def among(bundle: RegisteredBundle, offered: Iterable[RegisteredBundle]) -> str:
+    """The name of a bundle, with its digest where another of those offered, such as its next version, has it too."""
+    alone = sum(one.name == bundle.name for one in offered) < 2
+    return bundle.name if alone else f"{bundle.name} ({bundle.short})"

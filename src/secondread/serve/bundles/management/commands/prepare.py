@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from secondread.core.errors import SecondreadError
-from secondread.serve.bundles.register import register
-from secondread.serve.charset import refuse_narrow_letters
-from secondread.serve.newer import refuse_newer_database
+from secondread.serve.preparing import prepared
 
 WITHDRAWN = "  (not offered: an operator withdrew it)"
 
@@ -24,11 +21,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            refuse_narrow_letters()
-            refuse_newer_database()
-            call_command("migrate", verbosity=0, interactive=False)
-            call_command("createcachetable", verbosity=0)
-            registered = register(options["bundles"])
+            registered = prepared(options["bundles"])
         except SecondreadError as error:
             raise CommandError(str(error)) from error
         for row in registered:
