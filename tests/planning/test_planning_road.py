@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,10 @@ def test_a_folder_becomes_a_study_that_runs(tmp_path: Path, monkeypatch: pytest.
 def test_the_facts_are_those_of_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECONDREAD_DATA", str(tmp_path))
     write_phantom(PhantomSpec(preset="cxr-3class", n=60, seed=1, size=40), tmp_path / "sets" / "three", "folder")
+    first = next(iter(sorted((tmp_path / "sets" / "three").rglob("*.png"))))
+    shutil.copy(first, first.with_stem(f"{first.stem}_again"))
     seen = seen_in(tmp_path / "sets" / "three")
+    assert seen.copies == 1
     files = list((tmp_path / "sets" / "three").rglob("*.png"))
     assert seen.count == len(files)
     assert seen.images == {name: sum(name in str(file) for file in files) for name in seen.images}
