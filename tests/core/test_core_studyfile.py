@@ -115,6 +115,9 @@ LEAKY = {"prepare": {"allow_leakage": True}}
         ({"arms": {"a": {"train": {"regime": "head", "augment": "light"}}}}, "arms: a: augment: light does nothing"),
         ({"gather": {"external": [{"name": "A", "source": "auto"}] * 2}}, "gather.external: 'A' and 'A' would share"),
         ({"gather": {"external": [{"name": "..", "source": "auto"}]}}, "gather.external: '..' names a folder"),
+        ({"arms": {"a\nb": {}}}, r"arms: 'a\\nb' names a folder; blanks, '.', '..' and line ends"),
+        ({"arms": {" ": {}}}, "arms: ' ' names a folder"),
+        ({"arms": {"ü" * 80: {}}}, "arms: 'ü+'… names a folder; 150 bytes are the most"),
         ({"arms": {"WGAN": {}, "wgan": {}}}, "arms: 'WGAN' and 'wgan' would share a folder"),
         ({"arms": {"External": {}}}, "arms: 'External' is what a folder of every study is called"),
         ({"train": {"models": [{"name": "vgg16", "as": name} for name in ("a/b", "a--b")]}}, "'a/b' and 'a--b' would"),
@@ -125,6 +128,12 @@ LEAKY = {"prepare": {"allow_leakage": True}}
 def test_what_would_fail_after_training_is_refused_before(sections: dict[str, object], words: str) -> None:
     with pytest.raises(WrongRequest, match=words):
         check_parts(parse_study(written(**sections)))
+
+
+@pytest.mark.parametrize("name", ["Röntgen", "two words", "../x", ""])
+def test_a_study_s_name_is_asked_for_in_words(name: str) -> None:
+    with pytest.raises(WrongRequest, match=r"mine: study: a name of letters \(A to Z\), digits"):
+        parse_study({"study": name}, "mine")
 
 
 @pytest.mark.parametrize(

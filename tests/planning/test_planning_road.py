@@ -12,10 +12,11 @@ import secondread
 from secondread import pipeline
 from secondread.cli import app
 from secondread.core.errors import BadData
-from secondread.core.studyfile import load_study
+from secondread.core.studyfile import load_study, parse_study
 from secondread.core.trials import trials
 from secondread.images.phantom import PhantomSpec, write_phantom
 from secondread.planning.seen import seen_in
+from secondread.prepare.report import name_of
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +55,21 @@ def test_the_facts_are_those_of_the_images(tmp_path: Path, monkeypatch: pytest.M
     assert seen.side == 40
     assert seen.root == "sets/three"
     assert seen.task == "multiclass"
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("chest_xray", "chest_xray"), ("Röntgen 2", "Rontgen-2"), ("影像", "data"), (".hidden", "hidden"),
+     ("x" * 250, "x" * 100)],
+)  # fmt: skip
+def test_a_study_of_any_folder_has_a_name_that_a_study_file_takes(folder: str, name: str) -> None:
+    assert parse_study({"study": name_of(Path(folder))}).study == name
+
+
+def test_a_folder_named_in_other_letters_is_looked_into(tmp_path: Path) -> None:
+    write_phantom(PhantomSpec(preset="cxr-binary", n=24, seed=0, size=32), tmp_path / "Röntgen 影像", "folder")
+    seen = seen_in(tmp_path / "Röntgen 影像")
+    assert (seen.name, seen.count) == ("Rontgen", 24)
 
 
 def test_images_that_nothing_is_said_of_cannot_be_planned_for(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from secondread.core.studydir import slug
 MIXING = ("mixup", "cutmix")
 KEPT_FOR_US = ("earlier", "external")
 """Folders beside those of arms: what is set aside, and what external sets are predicted into."""
+LONGEST_NAME = 150
+"""Bytes of a folder's name: file systems take 255, of which files in the making need some."""
 
 
 def agree(study: Study) -> None:
@@ -96,8 +98,10 @@ def _folders_are_apart(study: Study) -> None:
     taken: dict[tuple[str, str], str] = {}
     for kind, name in named:
         folder = slug(name).casefold()  # macOS and Windows take A and a for one name
-        if folder in ("", ".", ".."):
-            raise WrongRequest(f"{kind}: {name!r} names a folder; '', '.' and '..' are no names")
+        if folder.strip() in ("", ".", "..") or not folder.isprintable():
+            raise WrongRequest(f"{kind}: {name!r} names a folder; blanks, '.', '..' and line ends are no names")
+        if len(folder.encode()) > LONGEST_NAME:
+            raise WrongRequest(f"{kind}: {name[:20]!r}… names a folder; {LONGEST_NAME} bytes are the most")
         if kind == "arms" and folder in KEPT_FOR_US:
             raise WrongRequest(f"arms: {name!r} is what a folder of every study is called: name the arm otherwise")
         if (kind, folder) in taken:
