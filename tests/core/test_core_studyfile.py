@@ -116,6 +116,9 @@ LEAKY = {"prepare": {"allow_leakage": True}}
         ({"arms": {"a": {"train": {"regime": "head", "augment": "light"}}}}, "arms: a: augment: light does nothing"),
         ({"gather": {"external": [{"name": "A", "source": "auto"}] * 2}}, "gather.external: 'A' and 'A' would share"),
         ({"gather": {"external": [{"name": "..", "source": "auto"}]}}, "gather.external: '..' names a folder"),
+        ({"arms": {"a\nb": {}}}, r"arms: 'a\\nb' names a folder; blanks, '.', '..' and line ends"),
+        ({"arms": {" ": {}}}, "arms: ' ' names a folder"),
+        ({"arms": {"ü" * 80: {}}}, "arms: 'ü+'… names a folder and is longer than 110 bytes"),
         ({"arms": {"WGAN": {}, "wgan": {}}}, "arms: 'WGAN' and 'wgan' would share a folder"),
         ({"arms": {"External": {}}}, "arms: 'External' is what a study calls something of its own"),
         ({"arms": {"aug" * 37: {}}}, "arms: 'augaug.*'… names a folder and is longer than 110 bytes"),
@@ -128,7 +131,10 @@ LEAKY = {"prepare": {"allow_leakage": True}}
         ({"train": {"models": [{"name": "vgg16", "as": name} for name in ("a-int8", "a")]}}, "'a-int8' and 'a' would"),
         ({"train": {"models": [{"name": "vgg16", "as": name} for name in ("a/b", "a--b")]}}, "'a/b' and 'a--b' would"),
         ({"train": {"models": ["vgg16", {"name": "vgg16", "as": "VGG16-int8"}]}}, "'vgg16' and 'VGG16-int8' would"),
-        ({"train": {"models": [{"name": "vgg16", "as": "x.zip"}, {"name": "vgg16", "as": "x"}]}}, "'x.zip' is what a study calls"),
+        (
+            {"train": {"models": [{"name": "vgg16", "as": "x.zip"}, {"name": "vgg16", "as": "x"}]}},
+            "'x.zip' is what",
+        ),
         ({"arms": {"a": {"train": {"engine": {"devices": 2}}}}}, r"arms: a: train\.engine\.devices is that of the"),
         ({"arms": {"a": {"train": {"search": {"batch": [1, 2]}}}}}, r"arms: a: train\.search is that of the whole"),
     ],
@@ -136,6 +142,12 @@ LEAKY = {"prepare": {"allow_leakage": True}}
 def test_what_would_fail_after_training_is_refused_before(sections: dict[str, object], words: str) -> None:
     with pytest.raises(WrongRequest, match=words):
         check_parts(parse_study(written(**sections)))
+
+
+@pytest.mark.parametrize("name", ["Röntgen", "two words", "../x", ""])
+def test_a_study_s_name_is_asked_for_in_words(name: str) -> None:
+    with pytest.raises(WrongRequest, match=r"mine: study: a name of letters \(A to Z\), digits"):
+        parse_study({"study": name}, "mine")
 
 
 @pytest.mark.parametrize(

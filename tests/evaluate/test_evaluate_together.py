@@ -10,11 +10,14 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
 
+from secondread.core.errors import BadData
 from secondread.core.files import read_json
-from secondread.core.spec import Study
+from secondread.core.spec import Study, as_yaml
 from secondread.core.studydir import StudyDir
+from secondread.core.studyfile import parse_study
 from secondread.core.tables import read_table
 from secondread.core.trials import Trial, trials
+from secondread.evaluate.checklist import checklist
 from secondread.evaluate.lookup import Lookup
 from secondread.evaluate.predictions import read_evidence
 from secondread.evaluate.record import read_record
@@ -59,7 +62,8 @@ def test_the_mean_of_the_logits_is_scored_at_its_own_threshold(simulate: Simulat
     point = point_together(where, own)
     assert point is not None
     assert point.thresholds != point_of(where, own[0]).thresholds
-    assert point_together(where, own[:2]) is None
+    with pytest.raises(BadData, match=r"seeds 0\+1\+4 read together, not 0\+1: run `secondread evaluate` again"):
+        point_together(where, own[:2])
     for split in ("val", "test"):
         mean = mean_of(where, own, split)
         truth, spread = mean["y_covid"], mean["logit_covid"] - mean["logit_normal"]
@@ -128,3 +132,13 @@ def test_the_report_shows_them_beside_the_single_trainings(simulate: Simulate) -
     assert shown.rows[1][3] == interval
     assert "All seeds read together" in where.report.read_text()
     assert set(read_json(where.operating("plain", "resnet18"))) == {"r0f0s0", "r0f0s1", "r0f0s0+1"}
+
+
+@pytest.mark.parametrize(("seeds", "told"), [((0, 1), "mean over 2 seeds"), ((0,), "none")])
+def test_the_checklist_names_the_seeds_that_are_here(simulate: Simulate, seeds: tuple[int, ...], told: str) -> None:
+    """`--only` may leave one of several that the study file asks an ensemble of."""
+    study, where = simulate(rows=60, seeds=seeds, images=False)
+    judged(study, where).write()
+    asked = parse_study(as_yaml(study) | {"export": {"ensemble": True}})
+    items = {str(row[0]): str(row[3]) for row in checklist(read_record(asked, where)).rows}
+    assert items["Ensembling"] == told

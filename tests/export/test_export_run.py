@@ -277,6 +277,32 @@ def test_an_ensemble_carries_the_scores_of_its_own_answer_or_says_that_it_has_no
     assert "was not scored itself" not in (folder(made) / "MODEL_CARD.md").read_text()
 
 
+def test_an_ensemble_takes_no_figures_of_other_seeds(exported: Finished, tmp_path: Path) -> None:
+    """Evaluated whole and exported with --only: the figures in scores.csv are those of more seeds than the bundle."""
+    made = copied(exported, tmp_path / "study")
+    path = made.where.operating("plain", "plain_cnn")
+    points = read_json(path)
+    write_json(path, points | {"r0f0s0+1+2": points["r0f0s0"]})
+    with pytest.raises(BadData, match=r"of the seeds 0\+1\+2 read together, not 0\+1: run `secondread evaluate`"):
+        run.run(changed(made.study, ensemble=True, int8=False), made.where)
+
+
+def test_an_ensemble_that_lacks_seeds_says_so(
+    exported: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = copied(exported, tmp_path / "study")
+    study = changed(made.study, ensemble=True, int8=False)
+    seed = read_json(made.where.summary)["picked"]["seed"]
+    told = "The study asks for an ensemble of 2 seeds; this bundle holds 1: --only left out the others."
+    run.run(study, replace(made.where, only=f"*/*/*s{seed}"))
+    assert Bundle.open(folder(made), threads=1).card.members == [f"plain/plain_cnn/r0f0s{seed}"]
+    assert told in (folder(made) / "MODEL_CARD.md").read_text()
+    assert told in capsys.readouterr().err
+    run.run(study, made.where)
+    assert len(Bundle.open(folder(made), threads=1).card.members) == 2
+    assert told not in (folder(made) / "MODEL_CARD.md").read_text()
+
+
 def test_an_ensemble_keeps_the_sensitivity_that_was_asked_for(exported: Finished, tmp_path: Path) -> None:
     made = copied(exported, tmp_path / "study")
     path = made.where.operating("plain", "plain_cnn")

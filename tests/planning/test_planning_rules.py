@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from secondread.core.errors import BadData, WrongRequest
 from secondread.core.studyfile import check_parts, load_study, parse_study
-from secondread.planning.budget import Budget, budget, spent
-from secondread.planning.making import Plan
+from secondread.planning.budget import Budget, budget, parts, spent
+from secondread.planning.making import Plan, split_in_time
 from secondread.planning.rules import FEWEST, Choice, arms, choices, forbid_too_few, left_out, uncertainty
 from secondread.planning.seen import Seen
 
@@ -97,6 +97,38 @@ def test_more_time_buys_pixels_then_seeds_then_a_second_network() -> None:
     assert len(efforts[-1].models) == 2
 
 
+FEW = seen(images={"normal": 98, "pneumonia": 155}, patients={"normal": 76, "pneumonia": 134}, count=253)
+
+
+def test_folds_are_given_up_where_the_minutes_do_not_suffice_and_one_test_part_says_something() -> None:
+    folded, ample = split_in_time(FEW, split_of(FEW), 2, 30, paced)
+    assert folded.value["folds"] == 5
+    assert ample.fits
+    once, found = split_in_time(FEW, split_of(FEW), 2, 5, paced)
+    assert once.value == {"name": "grouped", "test": 0.2, "val": 0.15}
+    assert "five folds would take 12 minutes instead of 5; so a fifth of the patients tests: 15 of the" in once.why
+    assert found.fits
+    fewer = dataclasses.replace(FEW, patients={"normal": 40, "pneumonia": 134})
+    kept, late = split_in_time(fewer, split_of(fewer), 2, 5, paced)
+    assert kept.value["folds"] == 5  # eight patients would test the rarest class
+    assert not late.fits
+
+
+def test_the_images_counted_are_those_trained_on() -> None:
+    assert parts(CHESTS, split_of(CHESTS)) == pytest.approx((5232 * 0.8 * 0.85, 5232 * 0.8 * 0.15))
+    copied = seen(copies=232, findings=frozenset({"exact_duplicates"}))
+    assert sum(parts(copied, split_of(copied))) == pytest.approx(5000 * 0.8)
+    given = seen(given={"train": 4000, "val": 600, "test": 632}, given_test={"normal": 100, "pneumonia": 200})
+    assert parts(given, split_of(given)) == pytest.approx((4000, 600))
+    tiny = dataclasses.replace(given, findings=frozenset({"small_validation"}))
+    assert parts(tiny, split_of(tiny)) == pytest.approx((4600 * 0.85, 4600 * 0.15))
+    rare = seen(task="multiclass", images={"a": 800, "b": 200, "c": 1000}, count=2000, findings=frozenset(),
+                patients={"a": 800, "b": 200, "c": 9})  # fmt: skip
+    assert sum(parts(rare, split_of(rare))) == pytest.approx(1000 * 0.8)  # a thousand slices of nine patients
+    several = dataclasses.replace(rare, task="multilabel")
+    assert sum(parts(several, split_of(several))) == pytest.approx(2000 * 0.8)  # the label goes, the images stay
+
+
 def test_what_cannot_fit_is_said_and_not_made_useless() -> None:
     found = budget(CHESTS, split_of(CHESTS), 2, 1, paced)
     assert not found.fits
@@ -126,7 +158,7 @@ def paced(model: str, size: int, batch: int, classes: int) -> float:
 
 def plan_of(of: Seen, found: Budget) -> Plan:
     compared = [Choice(f"arms.{name}", dict(told), why) for name, (told, why) in arms(of).items()]
-    return Plan(of, [*choices(of), *spent(found, of), *compared], found)
+    return Plan(of, [*choices(of), *spent(found, of, split_of(of)), *compared], found)
 
 
 names = st.text(min_size=1, max_size=12).filter(lambda name: name.strip() == name)

@@ -103,8 +103,8 @@ def _folders_are_apart(study: Study) -> None:
     taken: dict[tuple[str, str], str] = {}
     for kind, name in named:
         folder = slug(name).casefold()  # macOS and Windows take A and a for one name
-        if folder in ("", ".", ".."):
-            raise WrongRequest(f"{kind}: {name!r} names a folder; '', '.' and '..' are no names")
+        if folder.strip() in ("", ".", "..") or not folder.isprintable():
+            raise WrongRequest(f"{kind}: {name!r} names a folder; blanks, '.', '..' and line ends are no names")
         if len(folder.encode()) > LONGEST:
             raise WrongRequest(f"{kind}: {name[:40]!r}… names a folder and is longer than {LONGEST} bytes: shorten it")
         if folder in KEPT_FOR_US.get(kind, ()) or folder.endswith(FILES):

@@ -181,6 +181,8 @@ def _told(error: Any) -> str:
         near = difflib.get_close_matches(str(key), valid, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         return f"unknown key {place!r}{hint}. Valid here: {', '.join(valid)}"
+    if place == "study" and error["type"] == "string_pattern_mismatch":
+        return f"study: a name of letters (A to Z), digits, '_', '.' and '-' is needed (got {error['input']!r})"
     shown = "" if isinstance(error["input"], dict) else f" (got {error['input']!r})"
     return f"{place or 'study'}: {error['msg'].removeprefix('Value error, ')}{shown}"
 

@@ -67,7 +67,7 @@ def _second(record: Record) -> list[Item]:
         ("First parameters", "24", "12c", f"weights: {train.weights}"),
         ("Training: augmentation, hyper-parameters, number of models", "25", "12c", _training(record)),
         ("Choice of the final model", "26", "12c", f"by {Lookup.of(record).primary} on validation rows only"),
-        ("Ensembling", "27", "12c", "mean over seeds" if study.export.ensemble else "none"),
+        ("Ensembling", "27", "12c", _ensembling(record)),
         ("Metrics", "28", "12e", ", ".join(e.metrics)),
         ("Significance and uncertainty", "29", "12e", "see methods: intervals, paired tests, correction"),
         ("Robustness, fairness", "30", "12f, 14, 23a", f"subgroups asked for: {', '.join(e.subgroups) or 'none'}"),
@@ -125,6 +125,14 @@ def _training(record: Record) -> str:
         f"{counted(count, 'trial')}; loss {train.loss.name}, augment {train.augment.name}, optimiser "
         f"{train.optimiser.name}, schedule {train.schedule.name}, batch {train.batch}, at most {length(train)}"
     )
+
+
+def _ensembling(record: Record) -> str:
+    """Of the seeds that are here: `--only` may have left out some, or all but one."""
+    alike = [record.picked[name] for name in ("arm", "model", "repeat", "fold")]
+    trials = [one.trial for one in record.evidence.trials]
+    seeds = sum([one.arm, one.model.label, one.repeat, one.fold] == alike for one in trials)
+    return f"mean over {seeds} seeds" if record.study.export.ensemble and seeds > 1 else "none"
 
 
 def _explained(record: Record) -> str:

@@ -16,7 +16,7 @@ from secondread.core.progress import say
 from secondread.core.spec import Study
 from secondread.core.studydir import StudyDir, log_test_read
 from secondread.export.assemble import Engine, Members, fit_bundle_gate, load_members, model_of, point_of_mean
-from secondread.export.card import Proof, card_for, model_card_text
+from secondread.export.card import Proof, card_for, model_card_text, seeds_left_out
 from secondread.export.expected import expected_of
 from secondread.export.material import GATE_IMAGES, PARITY_IMAGES, Material, material_of, seen_by
 from secondread.export.parity import measure_parity, native_logits
@@ -55,6 +55,8 @@ def export_bundle(study: Study, where: StudyDir, one: Chosen) -> Path:
     set_threads(one.trial.train.engine)
     material = material_of(where, one)
     members = load_members(where, one.seeds if study.export.ensemble else [one.trial])
+    if missing := seeds_left_out(study, one.arm, len(members.trials)):
+        say(f"export: {members.trials[0].name}: {missing}")
     point = _point(study, where, material, members)
     model, no_heatmaps = model_of(members, point)
     case = _Case(study, where, material, members, point, no_heatmaps)

@@ -65,7 +65,16 @@ def model_card_text(card: BundleCard, study: Study) -> str:
     template = resources.files("secondread.export").joinpath("templates/MODEL_CARD.md.j2").read_text(encoding="utf8")
     made = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
     made.filters["cell"] = lambda text: " ".join(str(text).split()).replace("|", "\\|")
-    return made.from_string(template).render(card=card, study=study, failures=known_failures(card), tested=tested(card))
+    failures = [*filter(None, [seeds_left_out(study, card.arm, len(card.members))]), *known_failures(card)]
+    return made.from_string(template).render(card=card, study=study, failures=failures, tested=tested(card))
+
+
+def seeds_left_out(study: Study, arm: str, members: int) -> str:
+    """What to say of an ensemble that lacks seeds of the study (`--only` left them out); empty when it lacks none."""
+    asked = len(study.arm(arm)[1].seeds)
+    if not study.export.ensemble or members == asked:
+        return ""
+    return f"The study asks for an ensemble of {asked} seeds; this bundle holds {members}: --only left out the others."
 
 
 def tested(card: BundleCard) -> list[dict[str, Any]]:

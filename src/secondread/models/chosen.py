@@ -80,10 +80,21 @@ def point_of(where: StudyDir, trial: Trial) -> OperatingPoint:
 
 
 def point_together(where: StudyDir, seeds: Sequence[Trial]) -> OperatingPoint | None:
-    """The operating point that evaluate fitted for these seeds read together; None when it read others."""
-    told = read_json(needed(where.operating(seeds[0].arm, seeds[0].model.label), "evaluate"))
-    found = told.get(seeds_together(seeds))
-    return None if found is None else OperatingPoint.from_dict(found)
+    """The operating point that evaluate fitted for these seeds read together; None where it read none together.
+
+    Raises `BadData` where it read others of their fold together: what it says of those is not true of these.
+    """
+    path = needed(where.operating(seeds[0].arm, seeds[0].model.label), "evaluate")
+    told, own = read_json(path), seeds_together(seeds)
+    if own in told:
+        return OperatingPoint.from_dict(told[own])
+    fold = own.partition("s")[0] + "s"
+    if others := [name for name in told if name.startswith(fold) and "+" in name]:
+        raise BadData(
+            f"{path} is of the seeds {others[0].removeprefix(fold)} read together, not {own.removeprefix(fold)}: "
+            "run `secondread evaluate` again, with the same --only"
+        )
+    return None
 
 
 def seeds_together(seeds: Sequence[Trial]) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from secondread.planning.rules import CHOSEN_ON, TESTED, Choice
+from secondread.planning.rules import CHOSEN_ON, TESTED, Choice, images_that_stay
 from secondread.planning.seen import Seen
 
 Pace = Callable[[str, int, int, int], float]
@@ -48,13 +48,13 @@ class Budget:
 
 def budget(seen: Seen, split: Choice, arms: int, minutes: float, pace: Pace) -> Budget:
     """As much as fits: more pixels first, then seeds, then full resolution, then a second network."""
-    spending = Spending(seen, int(split.value.get("folds", 1)), arms, pace)
+    spending = Spending(seen, split, arms, pace)
     effort = Effort(_at_most(64, seen), _passes(LEARNED, seen))
     while spending.minutes(effort) > SHARE * minutes and effort.epochs > _passes(TOO_FEW, seen):
         effort = replace(effort, epochs=max(_passes(TOO_FEW, seen), effort.epochs * 2 // 3))
     rungs = (
         {"size": _at_most(128, seen)},
-        {"seeds": 3 if spending.folds == 1 else 2},
+        {"seeds": 3 if folds_of(split) == 1 else 2},
         {"size": _at_most(224, seen)},
         {"models": ("resnet18", "densenet121")},
     )
@@ -71,16 +71,16 @@ class Spending:
     """Minutes of training that an effort takes."""
 
     seen: Seen
-    folds: int
+    split: Choice
     arms: int
     pace: Pace
     measured: dict[tuple[str, int], float] = field(default_factory=dict)
 
     def minutes(self, effort: Effort) -> float:
-        left = 1 - (1 / self.folds if self.folds > 1 else TESTED)
-        trained = self.seen.count * left * (1 - CHOSEN_ON + CHOSEN_ON * LOOKING) * effort.epochs
-        each = sum(trained / self.speed(model, effort.size) for model in effort.models)
-        return each * self.folds * self.arms * effort.seeds / 60
+        learned, chosen_on = parts(self.seen, self.split)
+        shown = (learned + chosen_on * LOOKING) * effort.epochs
+        each = sum(shown / self.speed(model, effort.size) for model in effort.models)
+        return each * folds_of(self.split) * self.arms * effort.seeds / 60
 
     def speed(self, model: str, size: int) -> float:
         """Images per second, measured once."""
@@ -89,14 +89,31 @@ class Spending:
         return self.measured[model, size]
 
 
+def folds_of(split: Choice) -> int:
+    return int(split.value.get("folds", 1))
+
+
+def parts(seen: Seen, split: Choice) -> tuple[float, float]:
+    """Images that one training learns from, and those that it is chosen on."""
+    staying = images_that_stay(seen)
+    if split.value["name"] == "official":
+        given = {name: staying * seen.given.get(name, 0) / sum(seen.given.values()) for name in ("test", "val")}
+        left = staying - given["test"]
+        chosen_on = left * split.value["val"] if "val" in split.value else given["val"]
+        return left - chosen_on, chosen_on
+    folds = folds_of(split)
+    left = staying * (1 - (1 / folds if folds > 1 else TESTED))
+    return left * (1 - CHOSEN_ON), left * CHOSEN_ON
+
+
 def batch_for(seen: Seen) -> int:
     return 32 if seen.count < SMALL else 64
 
 
-def spent(found: Budget, seen: Seen) -> list[Choice]:
+def spent(found: Budget, seen: Seen, split: Choice) -> list[Choice]:
     """The keys that time decided, with the reasons."""
     effort = found.effort
-    shown = int(round(seen.count * (1 - TESTED) * (1 - CHOSEN_ON) * effort.epochs, -2))
+    shown = int(round(parts(seen, split)[0] * effort.epochs, -2))
     why_models = (
         "networks hardly differ (eight of them: accuracy .958 to .979): time goes into recipes and seeds instead"
     )

@@ -16,8 +16,8 @@ from secondread.core.progress import say
 from secondread.core.spec import Study
 from secondread.core.studyfile import check_parts, parse_study
 from secondread.core.version import __version__
-from secondread.planning.budget import Budget, budget, spent
-from secondread.planning.rules import Choice, arms, choices, forbid_too_few
+from secondread.planning.budget import Budget, Pace, budget, folds_of, spent
+from secondread.planning.rules import Choice, arms, choices, forbid_too_few, without_folds
 from secondread.planning.seen import Seen, seen_in
 from secondread.prepare.material import many
 
@@ -74,11 +74,21 @@ def plan(data: Path, minutes: float) -> Plan:
     from secondread.planning.pace import images_per_second  # brings PyTorch
 
     say("measuring how fast this machine trains")
-    split = next(one for one in made if one.key == "prepare.split")
-    found = budget(seen, split, len(compared), minutes, images_per_second)
-    made += spent(found, seen)
+    at = next(at for at, one in enumerate(made) if one.key == "prepare.split")
+    made[at], found = split_in_time(seen, made[at], len(compared), minutes, images_per_second)
+    made += spent(found, seen, made[at])
     made += [Choice(f"arms.{name}", dict(settings), why) for name, (settings, why) in compared.items()]
     return Plan(seen, made, found)
+
+
+def split_in_time(seen: Seen, split: Choice, arms: int, minutes: float, pace: Pace) -> tuple[Choice, Budget]:
+    """The split and what is trained on it; folds that do not fit into the minutes are given up for one test part."""
+    found = budget(seen, split, arms, minutes, pace)
+    if not found.fits and folds_of(split) > 1:
+        once = without_folds(seen, found.minutes, minutes)
+        if once is not None:
+            return once, budget(seen, once, arms, minutes, pace)
+    return split, found
 
 
 def _heading(seen: Seen, found: Budget) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import nn
@@ -21,6 +22,7 @@ WARM_UP = 5
 """A GPU records the step at its fourth call."""
 
 
+@cache
 def images_per_second(model: str, size: int, batch: int, classes: int) -> float:
     """Images of `size` pixels that one optimiser step after another takes in a second, in the precision of a training.
 

@@ -13,6 +13,8 @@ from typing import Any
 from secondread.core.errors import BadData
 from secondread.planning.seen import Seen
 
+LEAST_TESTED = 10
+"""Patients of the rarest class without whom a single test part says nothing: folds are then not given up for time."""
 FEWEST = 10
 """Patients that a class needs: five folds then test two of them each."""
 ENOUGH_TO_TEST = 100
@@ -48,6 +50,13 @@ def left_out(seen: Seen) -> list[str]:
     few = [name for name, count in seen.patients.items() if count < FEWEST]
     staying = len(seen.patients) - len(few)
     return few if staying >= (1 if seen.task == "multilabel" else 2) else []
+
+
+def images_that_stay(seen: Seen) -> int:
+    """Images that a plan trains, chooses or tests on: none of classes left out, of copies one."""
+    gone = 0 if seen.task == "multilabel" else sum(seen.images[name] for name in left_out(seen))
+    copies = seen.copies if "exact_duplicates" in seen.findings else 0
+    return max(round(seen.count * (1 - gone / max(sum(seen.images.values()), 1))) - copies, 1)
 
 
 def forbid_too_few(seen: Seen) -> None:
@@ -112,14 +121,26 @@ def _split(seen: Seen) -> Choice:
     instead = "the split that comes with the data puts patients on both sides; " * bool(crossing)
     tested = int(rarest * TESTED)
     if tested >= ENOUGH_TO_TEST or seen.count > CHEAP_TO_FOLD:
-        why = f"{instead}a fifth of the patients tests: {tested} of the rarest class, a sensitivity is known to "
-        value = {"name": "grouped", "test": TESTED, "val": CHOSEN_ON}
-        return Choice("prepare.split", value, why + uncertainty(tested))
+        return _tested_once(tested, instead)
     why = (
         f"{instead}a fifth would leave {tested} patients of the rarest class to test ({uncertainty(tested)}): in five "
     )
     why += f"folds all {rarest} are tested once ({uncertainty(rarest)})"
     return Choice("prepare.split", {"name": "grouped", "folds": FOLDS, "val": CHOSEN_ON}, why)
+
+
+def _tested_once(tested: int, instead: str) -> Choice:
+    why = f"{instead}a fifth of the patients tests: {tested} of the rarest class, a sensitivity is known to "
+    value = {"name": "grouped", "test": TESTED, "val": CHOSEN_ON}
+    return Choice("prepare.split", value, why + uncertainty(tested))
+
+
+def without_folds(seen: Seen, minutes: float, given: float) -> Choice | None:
+    """A single test part where five folds take `minutes`, more than were `given`; None where it would say nothing."""
+    tested = int(patients_of_rarest(seen) * TESTED)
+    if tested < LEAST_TESTED:
+        return None
+    return _tested_once(tested, f"five folds would take {minutes:.0f} minutes instead of {given:g}; so ")
 
 
 def _training(seen: Seen) -> Iterator[Choice]:

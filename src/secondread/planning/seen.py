@@ -32,6 +32,8 @@ class Seen:
     """By class: patients, or groups of duplicates where patients are not named."""
     count: int
     """Readable images."""
+    copies: int = 0
+    """Exact copies among them, beyond one of each."""
     side: int = 224
     """Median of the images' shorter sides, in pixels."""
     aspects: float = 1.0
@@ -80,6 +82,7 @@ def _seen(data: Path, found: Audited, dataset: Dataset) -> Seen:
         images={name: int(labels[:, k].sum()) for k, name in enumerate(m.classes)},
         patients=_patients(rows, labels, m.classes),
         count=len(rows),
+        copies=len(rows) - int(rows["content_id"].nunique()),
         side=int(np.median(np.minimum(width, height))),
         aspects=float(high / low),
         given={str(name): int(count) for name, count in rows["split_given"].value_counts().items()},

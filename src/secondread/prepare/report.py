@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import tempfile
+import unicodedata
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -19,6 +20,8 @@ from secondread.core.studydir import StudyDir
 from secondread.core.studyfile import parse_study
 from secondread.prepare.audit import Audited
 from secondread.prepare.run import audit_rows
+
+LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,10 @@ def looked_into(data: Path) -> tuple[Audited, StudyDir]:
 
 
 def name_of(root: Path) -> str:
-    """A study may be called so."""
-    letters = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in root.name)
-    return letters.lstrip("._-") or "data"
+    """A study may be called so: of letters of other scripts and with accents what ASCII has of them."""
+    plain = unicodedata.normalize("NFKD", root.name).encode("ascii", "ignore").decode()
+    letters = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in plain)
+    return letters.strip("._-")[:LONGEST_NAME] or "data"
 
 
 def _memory(root: Path) -> Path:
