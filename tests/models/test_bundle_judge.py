@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,15 @@ from secondread.core.tables import Task
 from secondread.metrics.calibration import OperatingPoint, fit_operating_point
 from secondread.models.bundle import Bundle
 from secondread.models.bundle.card import BundleCard
-from secondread.models.bundle.gate import compressed, fit_cloud, fit_gate, looks, statistics_from, threshold_for
+from secondread.models.bundle.gate import (
+    compressed,
+    fit_cloud,
+    fit_gate,
+    looks,
+    statistics_from,
+    threshold_for,
+    together,
+)
 from secondread.models.bundle.judge import Outputs, decide, in_doubt, judge
 
 CLASSES = {"binary": ["no", "yes"], "multiclass": ["a", "b", "c"], "multilabel": ["x", "y", "z"]}
@@ -104,6 +113,28 @@ def test_the_gate_passes_its_own_kind_and_refuses_another_by_either_part() -> No
     assert refused(1, 3) <= 0.06
     assert refused(2, 3) >= 0.99
     assert refused(1, 4) >= 0.99
+
+
+def test_what_is_a_little_strange_in_both_is_refused_but_not_by_gates_of_before() -> None:
+    features, seen = (kind(0, 1), kind(1, 1)), (kind(2, 3, width=18), kind(3, 3, width=18))
+    statistics, limit = fit_gate(features, seen, 0.98)
+    larger = threshold_for(statistics.distance(features[1], seen[1], "mahalanobis"), 0.98)
+    strange, usual = np.array([0.95], np.float32), np.array([0.1], np.float32)
+    assert together(strange, strange, "mahalanobis_joint") > limit
+    assert together(strange, usual, "mahalanobis_joint") < limit
+    assert together(strange, strange, "mahalanobis") < larger
+
+
+def test_a_bundle_of_before_is_judged_as_it_was(tmp_path: Path) -> None:
+    """Its threshold was fitted to the larger of the two distances."""
+    bundle = opened(tmp_path / "b")
+    assert bundle.card.gate is not None
+    assert bundle.gate is not None
+    before = replace(bundle.card, gate=replace(bundle.card.gate, kind="mahalanobis", threshold=1.0))
+    told = bundle.run(discs(1, 32, 20, seed=7))
+    assert told.looks is not None
+    apart = np.maximum(*bundle.gate.distances(told.features, told.looks))
+    assert [one.gate_distance for one in judge(before, bundle.gate, told)] == pytest.approx(apart.tolist())
 
 
 def test_the_distance_is_mahalanobis_s() -> None:

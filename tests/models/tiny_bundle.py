@@ -51,7 +51,7 @@ def tiny_bundle(
         many = discs(channels, size, 200, seed)
         features, seen = _outputs(model, many).features, looks(many)
         statistics, threshold = fit_gate((features[:100], features[100:]), (seen[:100], seen[100:]), 0.98)
-        gate_card = GateCard("mahalanobis", 25.0 * threshold, 0.98, 100, 100)
+        gate_card = GateCard("mahalanobis_joint", 25.0 * threshold, 0.98, 100, 100)
     fields: dict[str, Any] = {
         "name": "tiny/plain/tiny_cnn", "study": "tiny", "arm": "plain", "model": "tiny_cnn", "task": task,
         "classes": names, "channels": channels, "size": size, "fit": "stretch", "intensity": "full_range",

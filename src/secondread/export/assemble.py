@@ -19,7 +19,7 @@ from secondread.metrics.calibration import OperatingPoint, fit_operating_point
 from secondread.models.build import load_trial
 from secondread.models.bundle.card import GateCard
 from secondread.models.bundle.engines import session_of
-from secondread.models.bundle.gate import LEAST_IMAGES, GateStatistics, fit_gate, looks
+from secondread.models.bundle.gate import JOINT, LEAST_IMAGES, GateStatistics, fit_gate, looks
 from secondread.models.bundle.judge import Outputs
 from secondread.models.card import TrialCard
 from secondread.models.classifier import Classifier
@@ -97,4 +97,4 @@ def fit_bundle_gate(
     statistics, threshold = fit_gate(*pairs, GATE_QUANTILE)
     if not 0.0 < threshold < float("inf"):
         return "the features of all images are the same"
-    return statistics, GateCard("mahalanobis", threshold, GATE_QUANTILE, len(training), len(validation))
+    return statistics, GateCard(JOINT, threshold, GATE_QUANTILE, len(training), len(validation))

@@ -28,7 +28,8 @@ class FileSeal:
 class GateCard:
     """When an image is too far from the training images to be read (the statistics lie in reference.npz)."""
 
-    kind: Literal["mahalanobis"]
+    kind: Literal["mahalanobis", "mahalanobis_joint"]
+    """How its two distances are put together, see `gate.together`."""
     threshold: float
     """Largest distance that is still read."""
     quantile: float

@@ -1,4 +1,4 @@
-"""Is this an image of the kind the model was trained on? Two distances from the training images; the larger one counts.
+"""Is this an image of the kind the model was trained on? Two distances from the training images, taken together.
 
 - of its features in the network, so that what the model sees must be what it knows;
 - of its looks (brightness and contrast at several scales, see `looks`), because a network that never saw another kind
@@ -6,14 +6,16 @@
 
 Each is the Mahalanobis distance under a covariance with few free directions and one common variance for all others
 (probabilistic PCA: Tipping & Bishop 1999, J. R. Statist. Soc. B 61, eq. 12), so that it exists for fewer images than
-features. Feature distance as a guard: Lee et al. 2018, NeurIPS 31.
+features. Feature distance as a guard: Lee et al. 2018, NeurIPS 31. The two are of different things, so they are put
+together as such: by the root of the sum of squares, which also tells an image that is a little strange in both. Gates
+of bundles from before (`mahalanobis`) go by the larger one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,10 @@ GREYS = 8
 SCALES = 4
 FLOOR = 0.01
 """Least standard deviation of a look: what never varied in training may still vary by rounding."""
+
+
+Kind = Literal["mahalanobis", "mahalanobis_joint"]
+JOINT: Kind = "mahalanobis_joint"
 
 
 @dataclass(frozen=True)
@@ -58,9 +64,9 @@ class GateStatistics:
         """[N] of the features and of the looks, each about 1 for the farthest of most validation images."""
         return self.features.distance(compressed(features_NF)), self.looks.distance(looks_ND)
 
-    def distance(self, features_NF: Floats, looks_ND: Floats) -> Floats:
-        """[N]: the larger of the two."""
-        return np.maximum(*self.distances(features_NF, looks_ND))
+    def distance(self, features_NF: Floats, looks_ND: Floats, kind: Kind = JOINT) -> Floats:
+        """[N]: the two together, as gates of this kind do it."""
+        return together(*self.distances(features_NF, looks_ND), kind)
 
     def arrays(self) -> dict[str, Floats]:
         """As stored in reference.npz."""
@@ -69,6 +75,12 @@ class GateStatistics:
             for name, cloud in (("features", self.features), ("looks", self.looks))
             for field in fields(Cloud)
         }
+
+
+def together(features_N: Floats, looks_N: Floats, kind: Kind) -> Floats:
+    """[N]: one distance from that of the features and that of the looks."""
+    joint: Floats = np.hypot(features_N, looks_N) if kind == JOINT else np.maximum(features_N, looks_N)
+    return joint
 
 
 def statistics_from(arrays: Mapping[str, NDArray[Any]]) -> GateStatistics:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondread.models.bundle.card import BundleCard
-from secondread.models.bundle.gate import GateStatistics
+from secondread.models.bundle.gate import GateStatistics, together
 
 SMALLEST = 1e-6  # as in metrics.thresholds
 Status = Literal["read", "uncertain", "refused"]
@@ -52,15 +52,17 @@ class Reading:
 def judge(card: BundleCard, gate: GateStatistics | None, outputs: Outputs) -> list[Reading]:
     """One reading per image."""
     count = len(outputs.probabilities)
-    far = np.full((2, count), np.nan, np.float32)
+    distances, of_looks = np.full(count, np.nan, np.float32), np.zeros(count, bool)
     if gate is not None and card.gate is not None:
         if outputs.looks is None:
             raise ValueError("outputs without looks cannot pass a gate: take them from Bundle.run")
-        far = np.stack(gate.distances(outputs.features, outputs.looks)) / np.float32(card.gate.threshold)
-    return [_reading(card, outputs, at, (float(far[0, at]), float(far[1, at]))) for at in range(count)]
+        apart = gate.distances(outputs.features, outputs.looks)
+        distances = together(*apart, card.gate.kind) / np.float32(card.gate.threshold)
+        of_looks = apart[1] > apart[0]
+    return [_reading(card, outputs, at, float(distances[at]), bool(of_looks[at])) for at in range(count)]
 
 
-def _reading(card: BundleCard, outputs: Outputs, at: int, far: tuple[float, float]) -> Reading:
+def _reading(card: BundleCard, outputs: Outputs, at: int, distance: float, by_looks: bool) -> Reading:
     chances = outputs.probabilities[at]
     if not (np.isfinite(chances).all() and np.isfinite(outputs.features[at]).all()):
         return Reading("refused", "the model gives no finite answer for this image", "", {}, None)
@@ -69,11 +71,11 @@ def _reading(card: BundleCard, outputs: Outputs, at: int, far: tuple[float, floa
     if outputs.heatmaps is not None:
         heat = dict(zip(card.classes, outputs.heatmaps[at], strict=True))
     decision = decide(card, probabilities)
-    distance = max(far)
     if distance > 1.0:
-        what = "its features lie" if far[0] == distance else "its brightness and contrast lie"
+        mostly = "brightness and contrast" if by_looks else "features"
         reason = (
-            f"not like the images the model was trained on: {what} {distance:.2f} times as far from them as accepted"
+            f"not like the images the model was trained on: {distance:.2f} times as far from them as accepted, "
+            f"most of all by its {mostly}"
         )
         return Reading("refused", reason, decision, probabilities, distance, heat)
     doubt = in_doubt(card, probabilities, decision)
