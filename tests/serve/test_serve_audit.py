@@ -90,7 +90,7 @@ def test_an_export_names_what_left_the_house(
     form: str, three: list[Read], as_alice: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("secondread.serve.reads.views_history.MOST_TOLD", 2)
-    monkeypatch.setattr("secondread.serve.reads.exports.CHUNK", 2)
+    monkeypatch.setattr("secondread.serve.reads.exports.TOGETHER", 2)
     answer: Any = as_alice.get(f"/reads/export.{form}?state={three[0].state}")
     told = events("export", subject="history")
     assert len(told) == 2

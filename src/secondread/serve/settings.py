@@ -8,6 +8,7 @@ SECONDREAD_HTTPS         true behind TLS: secure cookies, HSTS, redirect
 SECONDREAD_PROXIES       number of trusted proxies in front (0)
 SECONDREAD_SIGNUP        open | closed
 SECONDREAD_IDLE_MINUTES  who asks for nothing so long is logged out, but for who chose to be remembered (60)
+SECONDREAD_SECOND_FACTOR offered | operators | everybody: who can do nothing before having set one up (offered)
 SECONDREAD_KEEP_UIDS     true keeps DICOM UIDs and PatientID, so that reports reach the right study of a PACS (false)
 SECONDREAD_PACS_URL      DICOMweb root that reports are sent to by STOW-RS
 SECONDREAD_ENGINE        onnxruntime | openvino (an extra; `secondread bench` tells whether it is faster here)
@@ -62,6 +63,7 @@ except ValueError as error:
 DEBUG = False
 HTTPS = _boolean("SECONDREAD_HTTPS")
 SIGNUP_OPEN = _choice("SECONDREAD_SIGNUP", "open", ("open", "closed")) == "open"
+SECOND_FACTOR = _choice("SECONDREAD_SECOND_FACTOR", "offered", ("offered", "operators", "everybody"))
 KEEP_UIDS = _boolean("SECONDREAD_KEEP_UIDS")
 ENGINE = _choice("SECONDREAD_ENGINE", ENGINES[0], ENGINES)
 PACS_URL = env.str("SECONDREAD_PACS_URL", default="")
@@ -105,6 +107,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "secondread.serve.accounts.staying.prolong",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "secondread.serve.accounts.second_factor.required",
     "allauth.account.middleware.AccountMiddleware",
 ]
 
