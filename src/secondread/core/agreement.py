@@ -16,6 +16,8 @@ KEPT_FOR_US = {
 """Folders beside those of arms and GANs, and the baselines that GANs are judged beside."""
 FILES = (".csv", ".json", ".html", ".parquet", ".zip")
 """How the files beside those folders end."""
+INT8 = "-int8"
+"""What export adds to the name of a bundle for that in 8 bits (`models.bundle.container`)."""
 LONGEST = 110
 """Bytes of a name: an arm's and a model's together name one file, which takes 255 at most."""
 
@@ -109,7 +111,7 @@ def _folders_are_apart(study: Study) -> None:
             raise WrongRequest(f"{kind}: {name[:40]!r}… names a folder and is longer than {LONGEST} bytes: shorten it")
         if folder in KEPT_FOR_US.get(kind, ()) or folder.endswith(FILES):
             raise WrongRequest(f"{kind}: {name!r} is what a study calls something of its own: choose another name")
-        for other in (folder, f"{folder}-int8", folder.removesuffix("-int8")):  # a bundle in int8 lies beside its own
+        for other in (folder, folder + INT8, folder.removesuffix(INT8)):
             if (kind, other) in taken and (other == folder or kind.endswith("models")):
                 raise WrongRequest(f"{kind}: {taken[kind, other]!r} and {name!r} would share a folder: rename one")
         taken[kind, folder] = name
