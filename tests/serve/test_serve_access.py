@@ -247,3 +247,18 @@ def test_the_operators_deeds_are_done_and_written_down(
     assert AuditEvent.objects.filter(action__startswith="operator:").count() == 6
     page = as_operator.get(f"/operate/audit?actor={operator.pk}&action=operator: bundle").content.decode()
     assert bundle.short in page
+
+
+def test_a_deed_that_cannot_be_logged_is_not_done(
+    as_operator: Client, alice: User, bundle: RegisteredBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise RuntimeError("the log cannot be written")
+
+    monkeypatch.setattr("secondread.serve.operate.views.record", away)
+    as_operator.raise_request_exception = False
+    assert as_operator.post(f"/operate/users/{alice.pk}", {"deed": "shut out"}).status_code == 500
+    assert as_operator.post(f"/operate/bundles/{bundle.sha256}").status_code == 500
+    alice.refresh_from_db()
+    bundle.refresh_from_db()
+    assert (alice.is_active, bundle.active) == (True, True)

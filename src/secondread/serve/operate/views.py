@@ -1,4 +1,7 @@
-"""The operator's pages: who works with what. Nobody's images or readings are shown here."""
+"""The operator's pages: who works with what. Nobody's images or readings are shown here.
+
+A deed and its event in the audit log are one transaction: neither is there without the other.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Left, Length
 from django.http import Http404, HttpRequest, HttpResponse
@@ -77,6 +81,7 @@ def users(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @operators_only
+@transaction.atomic
 def change_user(request: HttpRequest, number: int) -> HttpResponse:
     """Let in, shut out, make or unmake an operator, lift a lock-out."""
     person, deed = get_object_or_404(User, pk=number), request.POST.get("deed", "")
@@ -113,6 +118,7 @@ def bundles(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @operators_only
+@transaction.atomic
 def change_bundle(request: HttpRequest, sha256: str) -> HttpResponse:
     """Offer it or not; who may download it."""
     bundle = get_object_or_404(RegisteredBundle, sha256=sha256)
