@@ -9,6 +9,7 @@ from django.db import models
 
 from secondread.serve.accounts.models import User
 
+WORDS = {"auroc": "AUROC", "recall": "sensitivity"}
 NOBODY, EVERYONE, CHOSEN = "nobody", "everyone", "chosen"
 MOST_LETTERS = 200
 """Of a name here; the card has the whole."""
@@ -87,5 +88,13 @@ class BundleProof(models.Model):
         """What a reader of any image must be told; empty unless it does not hold."""
         if not self.broken:
             return ""
-        found = self.told["sentences"][0].removeprefix("It does not hold.").strip()
-        return f"On {self.name} ({self.told['images']} images, {self.made}) this model did not hold: {found}"
+        lost = [one for one in self.told["claims"] if one["verdict"] == "worse" and not one["holds"]]
+        found = ", ".join(f"{self._called(one)} {one['here']:.3f} instead of {one['promised']:.3f}" for one in lost)
+        images = f"{self.told['images']} images, {self.made}"
+        return f"On {self.name} ({images}) this model did not do what it promises: {found}."
+
+    def _called(self, claim: dict[str, Any]) -> str:
+        """The measure, and of which class where there are several."""
+        measure = WORDS.get(claim["metric"], claim["metric"])
+        alone = claim["class"] == "macro" or self.bundle.card["task"] == "binary"
+        return measure if alone else f"{measure} of {claim['class']}"

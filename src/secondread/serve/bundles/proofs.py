@@ -58,6 +58,7 @@ def _is_whole(told: Any) -> bool:
         figures = [one[key] for one in told["claims"] for key in FIGURES if one[key] is not None]
         return (
             told["outcome"] in OUTCOMES and bool(told["sentences"]) and "when" in told["made"]
+            and all(isinstance(one["holds"], bool) for one in told["claims"])
             and all(isinstance(text, str) for text in texts) and all(type(count) is int for count in counts)
             and all(type(figure) in (int, float) for figure in [*figures, told["margin"]])
         )  # fmt: skip

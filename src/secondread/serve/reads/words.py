@@ -91,7 +91,11 @@ def warnings(read: Read) -> list[str]:
     """What stands on the card to be told with every reading, and whether the image was decoded as those of training."""
     card, decoder = read.bundle.card, (read.result or {}).get("made_with", {}).get("decoder")
     told, trained = list(card.get("banners", [])), card.get("decoder")
-    told += [proof.warning for proof in BundleProof.objects.filter(bundle=read.bundle_id) if proof.broken]
+    told += [
+        proof.warning
+        for proof in BundleProof.objects.filter(bundle=read.bundle_id).select_related("bundle")
+        if proof.broken
+    ]
     if decoder and trained and decoder != trained:
         told.append(
             f"This image was decoded by version {decoder} of the decoder, those that the model learned from by version "
