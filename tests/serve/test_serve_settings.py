@@ -63,8 +63,21 @@ def test_preparing_enters_bundles_or_says_what_is_wrong_with_them(tmp_path: Path
 )  # fmt: skip
 def test_senseless_settings_stop_the_start(name: str, value: str, tmp_path: Path) -> None:
     told = manage("check", SECONDREAD_FOLDER=str(tmp_path), **{name: value})
-    assert told.returncode != 0
-    assert "ImproperlyConfigured" in told.stderr
+    assert told.returncode == 1
+    assert told.stderr.splitlines()[-1].startswith("secondread: ")
+    assert "Traceback" not in told.stderr
+
+
+@pytest.mark.parametrize("words", [["watch"], ["proof", "--remove", "x"], ["operator", "olga"]])
+@pytest.mark.parametrize("database", ["", "postgres://a:b@127.0.0.1:1/x"])
+def test_a_database_that_is_away_or_not_ready_is_told_in_a_line(
+    words: list[str], database: str, tmp_path: Path
+) -> None:
+    told = manage(*words, SECONDREAD_FOLDER=str(tmp_path), **({"DATABASE_URL": database} if database else {}))
+    assert told.returncode == 1
+    assert told.stderr.startswith("secondread: the database is away or was not made ready (")
+    assert told.stderr.rstrip().endswith("manage prepare BUNDLE… does that")
+    assert len(told.stderr.splitlines()) == 1
 
 
 def test_a_site_that_sends_mail_knows_its_own_name(tmp_path: Path) -> None:
