@@ -174,3 +174,12 @@ def test_operators_find_who_saw_a_read(
         assert "bob" not in page
     assert as_operator.get("/operate/audit", {"read": "01"}).content.decode().count("<tr>") > 4
     assert len(events("view", subject="audit log")) == 1
+
+
+def test_the_history_of_who_just_came_takes_eight_questions(three: list[Read], alice: User) -> None:
+    """Its log-in wrote the session, so that the page need not; the look itself is an event."""
+    client = Client()
+    client.force_login(alice)
+    with CaptureQueriesContext(connection) as asked:
+        assert client.get("/reads/").status_code == 200
+    assert len(asked) <= 8, [query["sql"][:60] for query in asked]

@@ -11,12 +11,14 @@ from django.contrib.auth import signals as auth
 from django.dispatch import receiver
 from django.http import HttpRequest
 
+from secondread.serve.accounts.staying import begin
 from secondread.serve.accounts.tokens import revoke_all
 from secondread.serve.audit.record import record
 
 
 @receiver(auth.user_logged_in)
 def _logged_in(request: HttpRequest, user: Any, **_: Any) -> None:
+    begin(request.session)
     record(request, "login", actor=user.pk)
 
 

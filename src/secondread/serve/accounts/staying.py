@@ -8,12 +8,19 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+ASKED = "asked"
 STEPS = 10
 """A session is written once in this part of its time, not with every page."""
 PAGES = ("text/html", "application/json")
+
+
+def begin(session: SessionBase) -> None:
+    """At log-in, which writes the session anyway: the first pages need not."""
+    session[ASKED] = int(time.time())
 
 
 def prolong(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], HttpResponseBase]:
@@ -26,8 +33,8 @@ def prolong(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable
             return response
         if SESSION_KEY in session and session.get_expire_at_browser_close():  # who is remembered has a number of days
             now = int(time.time())
-            if now - session.get("asked", 0) > settings.SESSION_COOKIE_AGE / STEPS:
-                session["asked"] = now
+            if now - session.get(ASKED, 0) > settings.SESSION_COOKIE_AGE / STEPS:
+                session[ASKED] = now
         return response
 
     return respond
