@@ -176,6 +176,12 @@ def test_faults_have_one_form(api: Client, bundle: Any) -> None:
         assert answer.json()["code"] == code
 
 
+def test_a_place_that_no_page_can_have_ended_at_is_not_there(api: Client, bundle: Any) -> None:
+    """It has the form of one, as the schema tells it, so that it is not called invalid."""
+    never = "2026-02-31T00:00:00+00:00~00000000-0000-4000-8000-000000000000"
+    assert api.get("/api/reads", {"after": never}).status_code == 404
+
+
 def test_paging_goes_through_everything_once(api: Client, bundle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from secondread.serve.reads import history
 

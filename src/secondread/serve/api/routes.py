@@ -96,7 +96,7 @@ def submit(
     return Status(202 if pending else 200, submitted)
 
 
-@api.get("/reads", response={200: ReadPage, **BAD}, summary="One's reads, newest first")
+@api.get("/reads", response={200: ReadPage, **MISSING}, summary="One's reads, newest first")
 def reads(
     request: HttpRequest,
     status: Annotated[State | None, Query()] = None,
@@ -108,7 +108,7 @@ def reads(
     query.update({"state": status or "", "bundle": bundle, "q": q, "after": after})
     search = history.search_of(query)
     if after and search.after is None:  # else a program would get the first page for ever
-        raise Fault(422, "no_place", "No page ended there: send `after` as it was given.")
+        raise Fault(404, "no_place", "No page ended there: send `after` as it was given.")
     page = history.page(_user(request), search)
     record_list(request, "history", page.reads, "by token")
     return {"reads": [read_out(read) for read in page.reads], "after": page.following}
