@@ -62,8 +62,8 @@ def surprise(card: Card, refused: int, images: int) -> str:
     if promised is None or not here.above(promised):
         return ""
     return (
-        f"{here.value:.0%} of {images} images were refused, where {promised.value:.1%} was promised of images like "
-        "those it was proven on: the others may be read wrongly too; see secondread prove"
+        f"{here.value:.0%} of {images} images were refused, where at most {promised.high:.1%} was to be expected of "
+        "images like those it was proven on: the others may be read wrongly too; see secondread prove"
     )
 
 
